@@ -1,9 +1,7 @@
 """The one lifecycle that everything with a start and an end follows."""
 
-from abc import ABC
 
-
-class Component(ABC):  # noqa: B024 (every phase has a sensible default; subclasses override what they need)
+class Component:
     """A part of a node: start, ready, drain, stop.
 
     Guarantees asked of every subclass:
