@@ -75,7 +75,7 @@ class Scope:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
 
     def own(self, release: Callable[[], None]) -> None:
-        """Have `release` called, synchronously and once, when the scope closes or its node crashes; last in, first out."""
+        """Have `release` called, when the scope closes or its node crashes (last in, first out)."""
         self._releases.append(release)
 
     async def close(self) -> None:
