@@ -1,0 +1,1 @@
+"""The small harness that all benchmarks share: rounds, percentiles, processes, load, report."""
