@@ -50,8 +50,12 @@ test-conformance: $(STAMP)
 test-system: $(STAMP)
 	$(BIN)/pytest -q tests/system
 
-bench: $(STAMP) ## measure against named peers and print the ratios
-	$(BIN)/python -m bench
+$(VENV)/.bench: $(STAMP) requirements/bench.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+bench: $(VENV)/.bench ## measure against named peers and print the ratios (one: make bench ID=B11)
+	$(BIN)/python -m bench $(ID)
 
 lock: ## resolve the dependencies anew and write the locked files
 	$(BIN)/python -m pip install --quiet uv
