@@ -1,4 +1,4 @@
-"""A shop of its own for a benchmark: a copy of the sources with fresh state, so that nobody's running shop is touched."""
+"""A shop of its own for a benchmark: copied sources with fresh state, so that nobody's running shop is touched."""
 
 import shutil
 import tempfile
