@@ -1,0 +1,101 @@
+"""Orders' tables, and the queries that read them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from hanse.db import Json, UtcDateTime
+from shop.money import Money
+from shop.orders.domain import Line, OrderStatus
+
+
+class Base(DeclarativeBase):
+    """Orders' own metadata."""
+
+    metadata = MetaData()
+
+
+metadata = Base.metadata
+
+
+class Order(Base):
+    """An order, as it stands."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        Index("ix_orders_user", "user_id", "created_at"),
+        Index("ix_orders_status", "status", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(200))
+    """Why it was rejected or cancelled, as a code; empty else. While pending: what last went wrong."""
+    lines: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    """Minor units of `currency`."""
+    currency: Mapped[str] = mapped_column(String(3))
+    shipping_address: Mapped[dict[str, Any]] = mapped_column(Json)
+    payment_provider: Mapped[str] = mapped_column(String(32))
+    from_cart: Mapped[bool]
+    saga_id: Mapped[str] = mapped_column(String(64))
+    """The saga that works on it, or the last that did."""
+    intent: Mapped[str] = mapped_column(String(16))
+    """`cancel` or `return` when somebody asked for it and it is not done yet; empty else."""
+    settled: Mapped[bool]
+    """False while a saga has work to do for it."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    @property
+    def total(self) -> Money:
+        return Money(amount=self.amount, currency=self.currency)
+
+    @property
+    def items(self) -> list[Line]:
+        return [Line.model_validate(line) for line in self.lines]
+
+    @property
+    def state(self) -> OrderStatus:
+        return OrderStatus(self.status)
+
+
+class TimelineEntry(Base):
+    """One status an order had, and since when. Each status occurs at most once, because no transition goes back."""
+
+    __tablename__ = "timeline"
+
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """From 1."""
+    status: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(String(200))
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+async def orders_of(db: AsyncSession, user_id: str, *, offset: int, limit: int) -> tuple[Sequence[Order], int]:
+    """One page of a user's orders, latest first, and how many there are in all."""
+    total = await db.scalar(select(func.count(Order.id)).where(Order.user_id == user_id)) or 0
+    query = select(Order).where(Order.user_id == user_id).order_by(Order.created_at.desc(), Order.id.desc())
+    return (await db.scalars(query.offset(offset).limit(limit))).all(), total
+
+
+async def timeline(db: AsyncSession, order_id: str, after: int = 0) -> Sequence[TimelineEntry]:
+    """The entries of an order's timeline with a number above `after`, oldest first."""
+    query = (
+        select(TimelineEntry)
+        .where(TimelineEntry.order_id == order_id, TimelineEntry.number > after)
+        .order_by(TimelineEntry.number)
+    )
+    return (await db.scalars(query)).all()
+
+
+async def add_to_timeline(db: AsyncSession, order: Order, at: datetime) -> None:
+    """Note the present status of an order."""
+    last = await db.scalar(select(func.max(TimelineEntry.number)).where(TimelineEntry.order_id == order.id)) or 0
+    db.add(TimelineEntry(order_id=order.id, number=last + 1, status=order.status, reason=order.reason, at=at))
