@@ -3,7 +3,7 @@
 Vendors' errors are translated once, at the edge of the backend that uses the vendor, with `raise … from`.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 
 class HanseError(Exception):
@@ -15,8 +15,8 @@ class HanseError(Exception):
         code, retryable: override the class's own.
     """
 
-    code: ClassVar[str] = "internal"
-    status: ClassVar[int] = 500
+    code: str = "internal"
+    status: int = 500
     """The HTTP status that a service answers with when this error leaves a handler."""
     retryable: bool = False
     """True when the same call may succeed later without any change."""

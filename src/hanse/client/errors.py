@@ -1,0 +1,56 @@
+"""What a caller sees beside `Unavailable`, `OutcomeUnknown` and `DeadlineExceeded` of core."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hanse.core.errors import HanseError
+
+_RETRYABLE = frozenset({408, 425, 429})
+_PASSED_ON = frozenset({503, 504})
+_NEVER_WORKS = frozenset({501, 505})
+
+
+class UpstreamError(HanseError):
+    """The called service answered, and the answer is not a success.
+
+    A 4xx is definite: the call did nothing, and repeating it is useless (except 408, 425 and 429). A 5xx is
+    `retryable`; whether the call took effect is then known to the called service at best.
+
+    `status` and `code` are what this service answers if it lets the error pass: those of a 4xx, 503 or 504 unchanged,
+    502 `upstream_error` for the rest.
+
+    Args:
+        status: of the answer; kept as `upstream_status`.
+        problem: the problem document (RFC 9457) of the answer; empty when it had none.
+        service, instance: who answered.
+        attempts: how many attempts were made.
+    """
+
+    code, status = "upstream_error", 502
+
+    def __init__(self, status: int, problem: Mapping[str, Any], service: str, instance: str, attempts: int) -> None:
+        definite = 400 <= status < 500
+        said = problem.get("detail") or problem.get("title") if definite else None
+        facts: dict[str, Any] = {"service": service, "upstream_status": status}
+        if definite and isinstance(problem.get("errors"), list):
+            facts["errors"] = problem["errors"]
+        super().__init__(str(said) if said else f"{service} answered {status}", **facts)
+        self.retryable = status in _RETRYABLE if definite else status >= 500 and status not in _NEVER_WORKS
+        self.upstream_status = status
+        self.problem = problem
+        self.service = service
+        self.instance = instance
+        self.attempts = attempts
+        if definite or status in _PASSED_ON:
+            self.status = status
+        if definite and isinstance(problem.get("code"), str):
+            self.code = problem["code"]
+
+
+class InvalidResponse(HanseError):
+    """The called service answered with success, and the body is not what the caller's model asks for.
+
+    The call took effect. Repeating it is useless: caller and called disagree about the contract.
+    """
+
+    code, status = "invalid_response", 502

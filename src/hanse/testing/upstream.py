@@ -1,0 +1,218 @@
+"""A failure laboratory: an HTTP/1.1 server on loopback that fails in exactly the way it is told to.
+
+    async with Upstream() as upstream:
+        upstream.on("/stock", Reset(), Answer(503), Answer(body=b'{"left": 3}'))   # in turn; the last one stays
+
+What is not scripted is answered with 200 and `{}`.
+"""
+
+import asyncio
+import socket  # noqa: TID251  (for the constants of a reset)
+import struct
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from hanse.registry import Instance
+
+_LINGER_0 = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response.
+
+    `declared_bytes` lies about the length; `chunk_bytes` and `pause_s` let the body trickle; `then_close` closes the
+    connection that long after the answer without having announced it.
+    """
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    declared_bytes: int | None = None
+    chunk_bytes: int | None = None
+    pause_s: float = 0.0
+    then_close: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Reset the connection (RST) when the request was read, or when no more than its first line was."""
+
+    before_reading: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """Close the connection in order (FIN) when the request was read, without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Never answer; with `part`, after so many bytes of an answer's text."""
+
+    part: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """Answer with something that is not HTTP."""
+
+    raw: bytes = b"220 mail.example ESMTP\r\n\r\n"
+
+
+Behaviour = Answer | Reset | Hangup | Stall | Garbage
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request that was read completely."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Upstream:
+    """One such server.
+
+    Args:
+        id: of its instance in the registry.
+    """
+
+    def __init__(self, id: str = "a") -> None:
+        self.id = id
+        self.host, self.port = "127.0.0.1", 0
+        self.requests: list[Received] = []
+        """All requests that were read, in order."""
+        self.connections = 0
+        """Accepted so far."""
+        self.arrived = asyncio.Condition()
+        """Notified with each request read."""
+        self._scripts: dict[str, list[Behaviour]] = {}
+        self._server: asyncio.Server | None = None
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def instance(self, service: str, weight: int = 1) -> Instance:
+        """As it would register itself."""
+        return Instance(service, self.id, self.host, self.port, weight=weight)
+
+    def on(self, path: str, *behaviours: Behaviour) -> None:
+        """Behave so to the requests for `path`, in turn; the last one stays."""
+        self._scripts[path] = list(behaviours)
+
+    def count(self, path: str) -> int:
+        """How many requests for `path` were read."""
+        return Counter(received.path for received in self.requests)[path]
+
+    async def until(self, requests: int) -> None:
+        """Wait until so many requests were read in all."""
+        async with self.arrived:
+            await self.arrived.wait_for(lambda: len(self.requests) >= requests)
+
+    async def start(self) -> None:
+        """Listen, on the port of before if there was one."""
+        self._server = await asyncio.start_server(self._connected, self.host, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def refuse(self) -> None:
+        """Refuse connections from now on; those that are open stay. `start` ends it."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def kill(self) -> None:
+        """What `kill -9` looks like from outside: every connection is reset, new ones are refused."""
+        await self.refuse()
+        for task, writer in list(self._open.items()):
+            _reset(writer)
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def __aenter__(self) -> "Upstream":
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, stack: TracebackType | None
+    ) -> None:
+        await self.kill()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._open[task] = writer
+        task.add_done_callback(lambda task: self._open.pop(task, None))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._exchange(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request; False when the connection is over."""
+        first = (await reader.readuntil(b"\r\n")).decode("latin-1").split(" ")
+        behaviour = self._next(first[1].partition("?")[0])
+        if behaviour == Reset(before_reading=True):
+            _reset(writer)
+            return False
+        await self._read(first, reader)
+        match behaviour:
+            case Reset():
+                _reset(writer)
+            case Stall(part):
+                writer.write(part)
+                await reader.read()
+            case Garbage(raw):
+                writer.write(raw)
+                await writer.drain()
+            case Answer():
+                return await self._answer(behaviour, writer)
+        return False
+
+    async def _read(self, first: list[str], reader: asyncio.StreamReader) -> None:
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines) if name}
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
+        self.requests.append(Received(first[0], first[1], headers, body))
+        async with self.arrived:
+            self.arrived.notify_all()
+
+    async def _answer(self, answer: Answer, writer: asyncio.StreamWriter) -> bool:
+        declared = len(answer.body) if answer.declared_bytes is None else answer.declared_bytes
+        headers = {"content-type": "application/json", "content-length": str(declared), **answer.headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"HTTP/1.1 {answer.status} X\r\n{lines}\r\n".encode())
+        step = answer.chunk_bytes or max(len(answer.body), 1)
+        for start in range(0, len(answer.body), step):
+            if answer.pause_s:
+                await asyncio.sleep(answer.pause_s)
+            writer.write(answer.body[start : start + step])
+            await writer.drain()
+        if answer.then_close is not None:
+            await asyncio.sleep(answer.then_close)
+            return False
+        return declared == len(answer.body)
+
+    def _next(self, path: str) -> Behaviour:
+        script = self._scripts.get(path)
+        if not script:
+            return Answer()
+        return script.pop(0) if len(script) > 1 else script[0]
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    found = writer.get_extra_info("socket")
+    if found is not None and found.fileno() >= 0:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
+    writer.transport.abort()
