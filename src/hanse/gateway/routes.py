@@ -1,0 +1,145 @@
+"""The route table. Whatever differs from route to route is here, so that a change never touches the listener."""
+
+import re
+from collections.abc import Iterable
+from itertools import groupby
+
+from hanse.gateway.cors import cors_policy
+from hanse.gateway.filters import per_route
+from hanse.gateway.model import GatewayModel
+from hanse.gateway.resource import Resource, header, seconds, typed
+from hanse.gateway.route import PathKind, Route
+
+TABLE = "gateway"
+FACTS = "hanse"
+"""Namespace of the route's metadata: limits read it, and problem bodies name service, roles and times from it."""
+INTERNAL = "/internal"
+"""Paths of a service that no route reaches, whatever it strips."""
+
+_DEADLINE_HEADER = "x-request-timeout-ms"
+_IDEMPOTENT = "GET|HEAD|OPTIONS|PUT|DELETE"
+_RETRY_ON = "connect-failure,refused-stream,reset,retriable-status-codes"
+
+
+def routes(model: GatewayModel) -> Resource:
+    """The one virtual host: closed paths first, then routes from the most specific path to the least."""
+    ordered = sorted(model.routes, key=lambda route: route.precedence)
+    table = [_closed(path) for path in sorted({path for r in ordered for path in _closed_paths(r)})]
+    for _, same_path in groupby(ordered, key=lambda route: (route.precedence[:3], _path_match(route).popitem())):
+        members = list(same_path)
+        table += [_route(route, model) for route in members]
+        if all(route.methods for route in members):
+            table.append(_other_methods(members))
+    return {
+        "name": TABLE,
+        "validate_clusters": False,
+        "virtual_hosts": [
+            {
+                "name": TABLE,
+                "domains": ["*"],
+                "routes": table,
+                "typed_per_filter_config": {"envoy.filters.http.cors": cors_policy(model.origins)},
+            }
+        ],
+    }
+
+
+def _route(route: Route, model: GatewayModel) -> Resource:
+    match = _path_match(route)
+    if route.methods:
+        match["headers"] = [_method_is("|".join(route.methods))]
+    deadline = header(_DEADLINE_HEADER, str(int(route.timeout * 1000)))
+    return {
+        "name": route.label,
+        "match": match,
+        "route": _action(route),
+        "metadata": {"filter_metadata": {FACTS: _facts(route)}},
+        "typed_per_filter_config": per_route(route, model),
+        # The service's deadline is the gateway's, not one that a client makes up.
+        **(
+            {"request_headers_to_remove": [_DEADLINE_HEADER]}
+            if route.stream
+            else {"request_headers_to_add": [deadline]}
+        ),
+    }
+
+
+def _path_match(route: Route) -> Resource:
+    if route.kind is PathKind.EXACT:
+        return {"path": route.pattern}
+    if route.kind is PathKind.PATTERN:
+        parts = [r"[^/]+" if part.startswith("{") else re.escape(part) for part in route.pattern.split("/")]
+        return {"safe_regex": {"regex": "/".join(parts)}}
+    return {"prefix": "/"} if route.pattern == "/" else {"path_separated_prefix": route.pattern}
+
+
+def _action(route: Route) -> Resource:
+    """A stream has no timeout: a route's timeout would cut server-sent events in the middle, without a word."""
+    action: Resource = {
+        "cluster": route.service,
+        "timeout": "0s" if route.stream else seconds(route.timeout),
+        "upgrade_configs": [{"upgrade_type": "websocket", "enabled": route.stream}],
+    }
+    if route.stream:
+        action["idle_timeout"] = "0s"
+    if route.retries:
+        action["retry_policy"] = _retry(route.retries)
+    if strip := route.strip.rstrip("/"):
+        # A plain prefix rewrite to "/" would give "//" for what is below it.
+        action["regex_rewrite"] = {
+            "pattern": {"regex": f"^{re.escape(strip)}/?(.*)$"},
+            "substitution": "/\\1",
+        }
+    return action
+
+
+def _retry(attempts: int) -> Resource:
+    return {
+        "retry_on": _RETRY_ON,
+        "retriable_status_codes": [503],
+        "retriable_request_headers": [_method_is(_IDEMPOTENT)],
+        "num_retries": attempts,
+        "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"},
+        "host_selection_retry_max_attempts": 3,
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": typed("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
+            }
+        ],
+    }
+
+
+def _facts(route: Route) -> Resource:
+    facts = {"service": route.service, "timeout": f"{route.timeout:g}", "max_body": str(route.max_body_bytes)}
+    if route.roles:
+        facts["roles"] = ", ".join(route.roles)
+    if rate := route.rate:
+        facts |= {"limit": route.label, "rate": str(rate), "retry_after": str(rate.retry_after_s)}
+    return facts
+
+
+def _other_methods(members: Iterable[Route]) -> Resource:
+    """405 for a path whose routes take certain methods only (RFC 9110, 15.5.6)."""
+    routed = list(members)
+    allowed = sorted({method for route in routed for method in route.methods})
+    return {
+        "name": f"405 {routed[0].path}",
+        "match": _path_match(routed[0]),
+        "direct_response": {"status": 405},
+        "response_headers_to_add": [header("allow", ", ".join(allowed))],
+        "metadata": {"filter_metadata": {FACTS: {"methods": ", ".join(allowed)}}},
+    }
+
+
+def _closed_paths(route: Route) -> list[str]:
+    reaches_all = route.kind is PathKind.PREFIX and route.reached == "/"
+    return [route.pattern.rstrip("/") + INTERNAL] if reaches_all else []
+
+
+def _closed(path: str) -> Resource:
+    return {"name": f"closed {path}", "match": {"path_separated_prefix": path}, "direct_response": {"status": 404}}
+
+
+def _method_is(regex: str) -> Resource:
+    return {"name": ":method", "string_match": {"safe_regex": {"regex": regex}}}
