@@ -72,6 +72,8 @@ class Database(Component):
         Raises:
             ConfigurationError: the file can't be opened, or the migrations don't fit.
         """
+        self._release()
+        self._env.scope.own(self._release)
         path = self._file or self._make_temporary()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,15 +100,9 @@ class Database(Component):
         return None if failure is None else f"the disk failed: {failure}"
 
     async def stop(self) -> None:
-        readers, self._readers = self._readers, None
-        writing, self._writing = self._writing, None
-        if readers is not None:
-            await readers.dispose()
-        if writing is not None:
-            await writing.close()
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
-            self._temporary = None
+        if self._writing is not None:
+            await self._writing.settle()
+        self._release()
 
     def transaction(self) -> AbstractAsyncContextManager[UnitOfWork]:
         """A session whose changes are committed when the block ends, and undone when it raises.
@@ -170,9 +166,19 @@ class Database(Component):
             raise ConfigurationError("the database is not started")
         return self._writing
 
+    def _release(self) -> None:
+        readers, self._readers = self._readers, None
+        writing, self._writing = self._writing, None
+        if readers is not None:
+            readers.sync_engine.dispose()
+        if writing is not None:
+            writing.release()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
+
     def _make_temporary(self) -> Path:
         self._temporary = tempfile.mkdtemp(prefix="hanse-db-")
-        self._env.scope.own(lambda: shutil.rmtree(self._temporary or "", ignore_errors=True))
         return Path(self._temporary) / "temporary.db"
 
 

@@ -86,11 +86,12 @@ def apply(connection: sqlite3.Connection, namespace: str, files: list[SqlFile], 
 def statements(text: str) -> Iterator[str]:
     """The single statements of an SQL script (`executescript` would commit the transaction it runs in)."""
     statement = ""
-    for piece in text.split(";"):
+    *pieces, tail = text.split(";")
+    for piece in pieces:
         statement += piece + ";"
         if sqlite3.complete_statement(statement):
             yield statement.strip()
             statement = ""
-    rest = re.sub(r"--[^\n]*|;", "", statement).strip()
+    rest = re.sub(r"--[^\n]*|/\*.*?\*/", "", statement + tail, flags=re.DOTALL).strip()
     if rest:
         raise ConfigurationError(f"SQL statement without an end: {rest[:60]}")

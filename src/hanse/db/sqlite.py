@@ -173,8 +173,11 @@ class InlineDialect(SQLiteDialect_pysqlite):
 
     def do_rollback(self, dbapi_connection: Any) -> None:
         connection = raw(dbapi_connection)
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.ProgrammingError:
+            return  # closed by a node that stops: that has rolled back already
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         await_(_READY if self._pause is None else self._pause("execute"))
@@ -235,12 +238,13 @@ def _raise_ours(context: ExceptionContext) -> BaseException | None:
     return translate(context.original_exception)
 
 
-_PRAGMAS = ("foreign_keys = ON", "temp_store = MEMORY", "mmap_size = 268435456")
+_PRAGMAS = ("busy_timeout = 1000", "foreign_keys = ON", "temp_store = MEMORY", "mmap_size = 268435456")
 _WRITER_PRAGMAS = (
     *_PRAGMAS,
     "synchronous = NORMAL",  # commits are made durable by fsync.py
     "cache_size = -65536",
     "wal_autocheckpoint = 1000",
     "journal_size_limit = 67108864",
+    "busy_timeout = 0",  # from here on the wait for a lock is an awaited one
 )
-_READER_PRAGMAS = (*_PRAGMAS, "query_only = ON", "cache_size = -16384", "busy_timeout = 1000")
+_READER_PRAGMAS = (*_PRAGMAS, "query_only = ON", "cache_size = -16384")

@@ -49,6 +49,9 @@ class Writer:
         self._pause = pause
         self._pool = cast(WriterPool, self.engine.sync_engine.pool)
         self._dialect = cast(InlineDialect, self.engine.sync_engine.dialect)
+        self._path = path
+        # The connection that stays: when the last of all connections closes, SQLite deletes the log that we flush.
+        self._anchor: sqlite3.Connection | None = None
         self._reported = False
 
     @property
@@ -63,10 +66,11 @@ class Writer:
             ConfigurationError: the file can't be opened, or its file system can't do write-ahead logging.
         """
         try:
-            connection = await greenlet_spawn(self._pool.borrow)
-            await self._use_wal(connection)
+            self._anchor = sqlite3.connect(self._path, timeout=0, isolation_level=None)
+            await self._use_wal(self._anchor)
+            await greenlet_spawn(self._pool.borrow)
         except (sqlite3.Error, Unavailable) as error:
-            raise ConfigurationError(f"the database {self.engine.url.database} can't be opened: {error}") from error
+            raise ConfigurationError(f"the database {self._path} can't be opened: {error}") from error
         self.fsync.open()
 
     async def confirm(self) -> None:
@@ -157,13 +161,19 @@ class Writer:
         """Tell the node's owner about an error that no caller can be told about."""
         self._env.scope.on_error("database", error)
 
-    async def close(self) -> None:
-        """Wait for the last flush, close the connection. Idempotent."""
+    async def settle(self) -> None:
+        """Wait for the flush under way, if any."""
         await self.fsync.settle()
-        await self.engine.dispose()
-        self.fsync.close()
 
-    async def _use_wal(self, connection: InlineConnection) -> None:
+    def release(self) -> None:
+        """Close everything without waiting, as the end of the process would. Idempotent."""
+        self.engine.sync_engine.dispose()
+        self.fsync.close()
+        if self._anchor is not None:
+            self._anchor.close()
+            self._anchor = None
+
+    async def _use_wal(self, connection: sqlite3.Connection) -> None:
         give_up = self._env.clock.monotonic() + _FIRST_OPEN_S
         while True:
             try:
@@ -176,7 +186,7 @@ class Writer:
                 continue
             if mode != "wal":
                 raise ConfigurationError(
-                    f"the file system of {self.engine.url.database} can't hold a write-ahead log (a network share?)"
+                    f"the file system of {self._path} can't hold a write-ahead log (a network share?)"
                 )
             return
 
