@@ -23,4 +23,8 @@ def transport_from_url(env: Env, url: str, name: str) -> Transport:
         from hanse.events.memory import MemoryTransport
 
         return MemoryTransport(env, parts.netloc)
-    raise ConfigurationError(f'no event transport for "{parts.scheme}://": use memory://')
+    if parts.scheme in ("nats", "tls"):
+        from hanse.events.nats import NatsTransport
+
+        return NatsTransport(env, url, name=name)
+    raise ConfigurationError(f'no event transport for "{parts.scheme}://": use memory:// or nats://')
