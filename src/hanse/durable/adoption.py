@@ -32,8 +32,6 @@ class Adoption:
         """Sagas taken over by this replica, since it started."""
         self.backlog = False
         """True when the last scan left something for want of room."""
-        self.born: dict[str, None] = {}
-        """Sagas started here whose transaction has not ended yet: not lost, although nothing runs them."""
         self._env = env
         self._store = store
         self._worker = worker
@@ -69,11 +67,16 @@ class Adoption:
             if len(found) < count:
                 found.update((row[0], None) for row in await self._store.read(probe, values))
         full = count > 0 and len(found) >= count
-        for (saga_id,) in await self._store.read("saga_owned", values):
-            if saga_id not in self._runner.running and saga_id not in self.born:
-                found[saga_id] = None
-        if found:
-            await self._take(list(found))
+        owned = [row[0] for row in await self._store.read("saga_owned", values)]
+        lost = [saga_id for saga_id in owned if not self._runner.holds(saga_id)]
+        wanted = [*lost, *list(found)[: self._runner.room]]
+        if wanted:
+            self._runner.expected.update(dict.fromkeys(wanted))
+            try:
+                await self._take(wanted)
+            finally:
+                for saga_id in wanted:
+                    self._runner.expected.pop(saga_id, None)
         self.backlog = full or count == 0
         return full
 

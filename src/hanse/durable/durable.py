@@ -99,7 +99,7 @@ class Durable(Component):
 
     async def quiet(self) -> bool:
         """True when no saga of this service is live and nothing waits in its outbox, in any replica."""
-        if self._runner.running or self.adoption.born:
+        if self._runner.running or self._runner.expected:
             return False
         return not (await self._store.read("saga_live", {}))[0][0] and not await self.outbox.pending()
 

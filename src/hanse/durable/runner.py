@@ -51,6 +51,8 @@ class Runner:
     ) -> None:
         self.running: dict[str, asyncio.Task[None]] = {}
         """By saga id."""
+        self.expected: dict[str, None] = {}
+        """Ids of sagas that are about to be launched: their transaction is open, or they are being adopted."""
         self.freed: Callable[[], None] = lambda: None
         """Called when a saga has left this replica's hands."""
         self.closing = False
@@ -65,7 +67,12 @@ class Runner:
     @property
     def room(self) -> int:
         """How many more sagas this replica takes."""
-        return 0 if self.closing else max(self._options.max_running - len(self.running), 0)
+        taken = len(self.running) + len(self.expected)
+        return 0 if self.closing else max(self._options.max_running - taken, 0)
+
+    def holds(self, saga_id: str) -> bool:
+        """True when the saga is in this replica's hands, or about to be."""
+        return saga_id in self.running or saga_id in self.expected
 
     def launch(self, instance: Instance, make: Callable[[], Any]) -> None:
         """Run an instance that this replica owns, in the background.

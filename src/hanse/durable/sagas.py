@@ -76,7 +76,7 @@ class Sagas:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             raise InvalidInput(f'the input of saga "{definition.name}" does not fit: {first["msg"]}') from error
-        owner = self._worker.id if self._worker.valid() and self._runner.room > len(self._adoption.born) else None
+        owner = self._worker.id if self._worker.valid() and self._runner.room else None
         now = self._env.clock.now()
         saga_id = saga_id or self._env.ids.new("saga")
         values = {
@@ -106,9 +106,9 @@ class Sagas:
             str(values["traceparent"]),
             now,
         )
-        self._adoption.born[saga_id] = None
+        self._runner.expected[saga_id] = None
         self._store.on_commit(session, lambda: self._committed(instance, owner, known.make))
-        self._store.on_rollback(session, lambda: self._adoption.born.pop(saga_id, None))
+        self._store.on_rollback(session, lambda: self._runner.expected.pop(saga_id, None))
         return saga_id
 
     async def status(self, saga_id: str) -> SagaStatus:
@@ -145,7 +145,7 @@ class Sagas:
             self._store.on_commit(session, self._adoption.bell.ring)
 
     def _committed(self, instance: Instance, owner: int, make: Callable[[], Any]) -> None:
-        self._adoption.born.pop(instance.id, None)
+        self._runner.expected.pop(instance.id, None)
         try:
             if self._worker.require() == owner:
                 self._runner.launch(instance, make)
