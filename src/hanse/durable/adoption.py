@@ -65,7 +65,8 @@ class Adoption:
         found: dict[str, None] = {}
         for probe in ("saga_orphaned", "saga_due"):
             if len(found) < count:
-                found.update((row[0], None) for row in await self._store.read(probe, values))
+                rows = await self._store.read(probe, values)
+                found.update((row[0], None) for row in rows if not self._runner.holds(row[0]))
         full = count > 0 and len(found) >= count
         owned = [row[0] for row in await self._store.read("saga_owned", values)]
         lost = [saga_id for saga_id in owned if not self._runner.holds(saga_id)]

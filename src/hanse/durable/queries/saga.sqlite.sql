@@ -38,7 +38,8 @@ SELECT id FROM hanse_saga WHERE state < 3 AND owner = :owner ORDER BY id;
 
 -- name: saga_adopt
 UPDATE hanse_saga SET owner = :owner, fence = fence + 1, due = NULL, updated_at = :now
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state < 3 AND (
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state < 3
+AND EXISTS (SELECT 1 FROM hanse_worker WHERE id = :owner AND lease_until > :now) AND (
     owner = :owner
     OR (due IS NOT NULL AND due <= :now)
     OR owner IN (SELECT id FROM hanse_worker WHERE lease_until <= :now)
