@@ -8,6 +8,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,8 +130,9 @@ class Envoy(Component):
         if not self.pid:
             return "Envoy is not running"
         admin, publisher = self._parts()
-        if not await admin.live():
-            return "Envoy does not answer"
+        state = await admin.state()
+        if state != "LIVE":
+            return f"Envoy is {state.lower()}" if state else "Envoy does not answer"
         return (
             None if await admin.applied() == publisher.versions() else "Envoy has not taken over its last configuration"
         )
@@ -189,7 +191,7 @@ class Envoy(Component):
             )
 
     async def _until_listening(self, admin: Admin, publisher: Publisher) -> None:
-        while not await admin.live():
+        while await admin.state() != "LIVE":
             if not self.pid:
                 raise Unavailable(f"Envoy {await self.exited()}: {self._complaints()}")
             await self._env.clock.sleep(_POLL_S)
@@ -205,8 +207,9 @@ class Envoy(Component):
 
     async def _end_leftover(self, admin: Admin) -> None:
         async with asyncio.timeout(_STOP_S):
-            while await admin.live():
-                await admin.post("/quitquitquit")
+            while await admin.state():
+                with suppress(Unavailable):  # it ended meanwhile
+                    await admin.post("/quitquitquit")
                 await self._env.clock.sleep(_POLL_S)
 
     async def _validate(self, content: Resource) -> None:

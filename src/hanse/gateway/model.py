@@ -54,6 +54,22 @@ class Cluster:
     def with_endpoints(self, endpoints: Iterable[Endpoint]) -> "Cluster":
         return replace(self, endpoints=tuple(endpoints))
 
+    def problems(self, name: str) -> list[str]:
+        """One clear line for each thing that is wrong with the service `name`."""
+        where, found = f"service {name!r}", []
+        for what in ("connect_timeout", "idle_timeout", "eject_for"):
+            if not 0 < getattr(self, what) <= 3600:
+                found.append(f"{where}: {what} {getattr(self, what)} is not between 0 and 3600 seconds")
+        for what in ("max_requests", "eject_after"):
+            if not 1 <= getattr(self, what) <= 1_000_000:
+                found.append(f"{where}: {what} {getattr(self, what)} is not between 1 and 1000000")
+        for endpoint in self.endpoints:
+            if not _HOST.fullmatch(endpoint.host) or not 1 <= endpoint.port <= 65535:
+                found.append(f"{where}: {endpoint.host}:{endpoint.port} is no address")
+            if not 1 <= endpoint.weight <= 1000:
+                found.append(f"{where}: weight {endpoint.weight} is not between 1 and 1000")
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class JwtProvider:
@@ -137,12 +153,7 @@ class GatewayModel:
             for o in self.origins
             if not _is_origin(o)
         ]
-        for name, cluster in sorted(self.clusters.items()):
-            for endpoint in cluster.endpoints:
-                if not _HOST.fullmatch(endpoint.host) or not 1 <= endpoint.port <= 65535:
-                    found.append(f"service {name!r}: {endpoint.host}:{endpoint.port} is no address")
-                if not 1 <= endpoint.weight <= 1000:
-                    found.append(f"service {name!r}: weight {endpoint.weight} is not between 1 and 1000")
+        found += [line for name, cluster in sorted(self.clusters.items()) for line in cluster.problems(name)]
         return found + (self.tracing.problems() if self.tracing else [])
 
     def check(self) -> None:

@@ -133,7 +133,7 @@ class Publisher:
         return [{k: v for k, v in c.items() if k != "@type"} for c in there if c["name"] not in wanted]
 
     async def _place(self, files: dict[str, File], names: list[str]) -> None:
-        running = await self._admin.live()
+        running = bool(await self._admin.state())
         refused = await self._admin.refused() if running else {}
         for name in files:
             if name in names:

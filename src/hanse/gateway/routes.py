@@ -29,7 +29,7 @@ def routes(model: GatewayModel) -> Resource:
         members = list(same_path)
         table += [_route(route, model) for route in members]
         if all(route.methods for route in members):
-            table.append(_other_methods(members))
+            table += [*([_preflight(members[0])] if model.origins else []), _other_methods(members)]
     return {
         "name": TABLE,
         "validate_clusters": False,
@@ -129,6 +129,18 @@ def _other_methods(members: Iterable[Route]) -> Resource:
         "direct_response": {"status": 405},
         "response_headers_to_add": [header("allow", ", ".join(allowed))],
         "metadata": {"filter_metadata": {FACTS: {"methods": ", ".join(allowed)}}},
+    }
+
+
+def _preflight(route: Route) -> Resource:
+    """What the CORS filter answers needs a route to a service, whatever methods that takes: the filter leaves direct
+    responses alone. The condition is the filter's own, so nothing of this is ever forwarded."""
+    asked = ("origin", "access-control-request-method")
+    present = [{"name": name, "string_match": {"safe_regex": {"regex": ".+"}}} for name in asked]
+    return {
+        "name": f"preflight {route.path}",
+        "match": {**_path_match(route), "headers": [_method_is("OPTIONS"), *present]},
+        "route": {"cluster": route.service},
     }
 
 

@@ -104,6 +104,8 @@ def test_a_wrong_route_is_told_in_one_line(route: Route, says: str) -> None:
         (GatewayModel(origins=("https://app.example/x",)), "origin 'https://app.example/x'"),
         (GatewayModel(clusters={"x": Cluster((Endpoint("a b", 1),))}), "a b:1 is no address"),
         (GatewayModel(clusters={"x": Cluster((Endpoint("h", 1, weight=0),))}), "weight 0"),
+        (GatewayModel(clusters={"x": Cluster(connect_timeout=-1)}), "connect_timeout -1"),
+        (GatewayModel(clusters={"x": Cluster(max_requests=0)}), "max_requests 0"),
         (GatewayModel(tracing=Tracing("https://h:1")), "tracing endpoint"),
         (GatewayModel(tracing=Tracing("http://h:1", 2.0)), "tracing sample"),
     ],
