@@ -43,10 +43,13 @@ class Adoption:
         """Scan now and every quarter of a lease."""
         self._task = self._env.scope.supervise(self._loop, name="durable scan")
 
-    def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+    def stop(self) -> list[asyncio.Task[None]]:
+        """Cancel the loop; the task that is ending, if any."""
+        task, self._task = self._task, None
+        if task is None:
+            return []
+        task.cancel()
+        return [task]
 
     async def _loop(self) -> None:
         while True:

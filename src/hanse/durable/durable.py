@@ -1,5 +1,7 @@
 """Everything durable of one replica, put together."""
 
+import asyncio
+
 from hanse.core import Component, Env
 from hanse.db import Database
 from hanse.durable.adoption import Adoption
@@ -17,6 +19,8 @@ from hanse.durable.sagas import Sagas
 from hanse.durable.store import Store
 from hanse.durable.worker import Worker
 
+_STOP_S = 5.0
+"""How long a step may ignore that it was cancelled."""
 _LOOK_AGAIN_S = 0.25
 """How soon `settled` sees what other replicas have finished."""
 
@@ -91,10 +95,14 @@ class Durable(Component):
 
     async def stop(self) -> None:
         """End all loops, give the lease back. Sagas in hand are resumed by another replica, or after the restart."""
-        self.adoption.stop()
-        self.relay.stop()
-        self._cleaning.stop()
-        self._runner.drop_all()
+        ending = [
+            *self.adoption.stop(),
+            *self.relay.stop(),
+            *self._cleaning.stop(),
+            *self._runner.drop_all(),
+        ]
+        if ending:
+            await asyncio.wait(ending, timeout=_STOP_S)
         await self.worker.stop()
 
     async def quiet(self) -> bool:

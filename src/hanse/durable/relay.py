@@ -56,10 +56,13 @@ class Relay:
         if self._sink is not None:
             self._task = self._env.scope.supervise(self._loop, name="outbox relay")
 
-    def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+    def stop(self) -> list[asyncio.Task[None]]:
+        """Cancel the loop; the task that is ending, if any."""
+        task, self._task = self._task, None
+        if task is None:
+            return []
+        task.cancel()
+        return [task]
 
     async def _loop(self) -> None:
         failures = 0

@@ -88,11 +88,12 @@ class Runner:
             self._env.scope.spawn, self._run(instance, make), name=f"saga {instance.id}"
         )
 
-    def drop_all(self) -> None:
+    def drop_all(self) -> list[asyncio.Task[None]]:
         """Cancel all that runs: the lease is lost, or the replica stops. The sagas live on in the database."""
-        running, self.running = self.running, {}
-        for task in running.values():
+        running, self.running = list(self.running.values()), {}
+        for task in running:
             task.cancel()
+        return running
 
     async def _run(self, instance: Instance, make: Callable[[], Any]) -> None:
         task = asyncio.current_task()

@@ -27,7 +27,7 @@ class Worker:
         self.lease_s = lease_s
         self.id: int | None = None
         """None before `start`, after `stop` and while a lost lease is being replaced."""
-        self.lost: list[Callable[[], None]] = []
+        self.lost: list[Callable[[], object]] = []
         """Called when the lease is lost: drop at once whatever is owned."""
         self._env = env
         self._store = store
