@@ -54,6 +54,11 @@ class InlineCursor(sqlite3.Cursor):
         self._next = 0
         return self
 
+    def executemany(self, sql: str, parameters: Any, /) -> "InlineCursor":
+        super().executemany(sql, parameters)
+        self._rows, self._next = [], 0
+        return self
+
     def fetchone(self) -> Any:
         if self._next >= len(self._rows):
             return None
