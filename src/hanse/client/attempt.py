@@ -1,12 +1,12 @@
 """One attempt of a call: sent, timed, traced, counted, and reported to the instance's breaker."""
 
-from opentelemetry.trace import SpanContext, SpanKind, StatusCode, get_current_span
+from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, get_current_span
 
 from hanse.client.call import REPEATABLE_STATUS, Call
 from hanse.client.targets import Target
 from hanse.client.transport import HttpRequest, HttpResponse, HttpTransport, TransportFailure
 from hanse.core import Env
-from hanse.telemetry import Metrics, Span, Tracer, traceparent
+from hanse.telemetry import Metrics, Span, Tracer, inject
 from hanse.telemetry.metrics import HistogramFamily, HistogramValue
 
 _SLOW_S = 1.0
@@ -37,7 +37,6 @@ class Attempts:
         self._transport = transport
         self._tracer = tracer
         self._blame_s = min(timeout_s, _SLOW_S)
-        self._names: dict[str, str] = {}
         self._durations: dict[tuple[str, int, str], HistogramValue] = {}
         self._family: HistogramFamily | None = None
         if metrics is not None:
@@ -50,9 +49,12 @@ class Attempts:
     async def make(self, call: Call, target: Target, permit: int, allowed_s: float) -> HttpResponse | TransportFailure:
         """Send `call` to `target`; takes at most `allowed_s`. Its breaker is told how it went, in every case."""
         began = self._clock.monotonic()
-        headers = call.headers.copy()
+        headers = call.headers if call.attempts == 1 else call.headers.copy()
         headers["x-request-timeout-ms"] = str(max(int(allowed_s * 1000), 1))
-        span = self._span(call, target, headers) if self._tracer is not None else None
+        span = None
+        if self._tracer is not None:
+            span = self._span(self._tracer, call, target)
+        inject(headers, span)
         outcome: HttpResponse | TransportFailure | None = None
         target.in_flight += 1
         try:
@@ -62,11 +64,22 @@ class Attempts:
             outcome = failure
         finally:
             target.in_flight -= 1
-            self._report(target, permit, outcome, allowed_s)
+            if isinstance(outcome, HttpResponse):
+                status, error_type = outcome.status, ""
+            else:
+                status, error_type = 0, _error_type(outcome)
+            if 0 < status < 500:
+                target.breaker.success(permit)
+            else:
+                self._report(target, permit, outcome, allowed_s)
             if self._family is not None:
-                self._count(call.method, outcome, self._clock.monotonic() - began)
+                self._count((call.method, status, error_type), self._clock.monotonic() - began)
             if span is not None:
-                self._end(span, outcome)
+                if status:
+                    span.attributes["http.response.status_code"] = status
+                if not 0 < status < 400:
+                    _mark_failed(span, outcome)
+                span.end()
         return outcome
 
     def _report(
@@ -82,55 +95,42 @@ class Attempts:
         else:
             target.breaker.failure(permit, outcome.reason)
 
-    def _span(self, call: Call, target: Target, headers: dict[str, str]) -> Span:
-        assert self._tracer is not None
+    def _span(self, tracer: Tracer, call: Call, target: Target) -> Span:
         method = call.method
-        name = self._names.get(method)
-        if name is None:
-            name = self._names[method] = f"{method} {self._service}"
-        parent: SpanContext | None = get_current_span().get_span_context()
-        instance = target.instance
-        span = self._tracer.start(
-            name,
-            SpanKind.CLIENT,
-            parent if parent is not None and parent.is_valid else None,
-            {
+        facts = target.span_facts.get(method)
+        if facts is None:
+            facts = target.span_facts[method] = {
                 "http.request.method": method,
                 "peer.service": self._service,
-                "server.address": instance.host,
-                "server.port": instance.port,
-                "url.path": call.path.partition("?")[0],
+                "server.address": target.instance.host,
+                "server.port": target.instance.port,
                 "hanse.instance": target.id,
-            },
-        )
+            }
+        attributes = facts.copy()
+        attributes["url.path"] = call.path.partition("?")[0]
         if call.attempts > 1:
-            span.attributes["http.request.resend_count"] = call.attempts - 1
-        headers["traceparent"] = traceparent(span)
-        return span
+            attributes["http.request.resend_count"] = call.attempts - 1
+        current = get_current_span()
+        context = None if current is INVALID_SPAN else current.get_span_context()
+        parent = context if context is not None and context.is_valid else None
+        return tracer.start(f"{method} {self._service}", SpanKind.CLIENT, parent, attributes)
 
-    @staticmethod
-    def _end(span: Span, outcome: HttpResponse | TransportFailure | None) -> None:
-        if isinstance(outcome, HttpResponse):
-            span.attributes["http.response.status_code"] = outcome.status
-            if outcome.status >= 400:
-                span.set_status(StatusCode.ERROR, f"status {outcome.status}")
-        else:
-            reason = "cancelled" if outcome is None else outcome.reason
-            span.attributes["error.type"] = _error_type(outcome)
-            span.set_status(StatusCode.ERROR, reason)
-        span.end()
-
-    def _count(self, method: str, outcome: HttpResponse | TransportFailure | None, duration_s: float) -> None:
-        if isinstance(outcome, HttpResponse):
-            key = (method, outcome.status, "")
-        else:
-            key = (method, 0, _error_type(outcome))
-        histogram = self._durations.get(key)
+    def _count(self, labels: tuple[str, int, str], duration_s: float) -> None:
+        histogram = self._durations.get(labels)
         if histogram is None:
             assert self._family is not None
-            status = str(key[1]) if key[1] else ""
-            histogram = self._durations[key] = self._family.labels(method, self._service, status, key[2])
+            method, status, error_type = labels
+            known = self._family.labels(method, self._service, str(status) if status else "", error_type)
+            histogram = self._durations[labels] = known
         histogram.observe(duration_s)
+
+
+def _mark_failed(span: Span, outcome: HttpResponse | TransportFailure | None) -> None:
+    if isinstance(outcome, HttpResponse):
+        span.set_status(StatusCode.ERROR, f"status {outcome.status}")
+        return
+    span.attributes["error.type"] = _error_type(outcome)
+    span.set_status(StatusCode.ERROR, "cancelled" if outcome is None else outcome.reason)
 
 
 def _error_type(failure: TransportFailure | None) -> str:

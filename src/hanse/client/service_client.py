@@ -25,7 +25,7 @@ from hanse.resilience import (
     RetryBudget,
     RetryPolicy,
 )
-from hanse.telemetry import Metrics, Tracer, inject
+from hanse.telemetry import Metrics, Tracer
 
 _TOO_MANY_REQUESTS = 429
 
@@ -204,7 +204,6 @@ class ServiceClient(Verbs, Component):
             headers["idempotency-key"] = idempotency_key
         if self._identity is not None and (token := self._identity()):
             headers["x-service-authorization"] = f"Bearer {token}"
-        inject(headers)
         return headers
 
     async def _wait_for_place(self, call: Call, now: float) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from hanse.core import Env
 from hanse.registry import Instance
@@ -12,7 +13,7 @@ from hanse.resilience import BreakerConfig, BreakerSnapshot, CircuitBreaker, Eve
 class Target:
     """An instance as this client sees it: how many requests it has from us, and how they went."""
 
-    __slots__ = ("breaker", "id", "in_flight", "instance", "url")
+    __slots__ = ("breaker", "id", "in_flight", "instance", "span_facts", "url")
 
     def __init__(self, instance: Instance, breaker: CircuitBreaker) -> None:
         self.instance = instance
@@ -20,6 +21,8 @@ class Target:
         self.url = instance.url
         self.breaker = breaker
         self.in_flight = 0
+        self.span_facts: dict[str, dict[str, Any]] = {}
+        """Attributes of the spans of requests to it, by method: they are the same each time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,26 +2,27 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from hanse.core import Component
 
 
-@dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One attempt, as it goes over the wire."""
+    """One attempt, as it goes over the wire. A plain class, because one is made per attempt."""
 
-    method: str
-    """In upper case."""
-    url: str
-    """Absolute; path and query are encoded already."""
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    body: bytes | None = None
+    __slots__ = ("body", "headers", "method", "url")
+
+    def __init__(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> None:
+        self.method = method
+        """In upper case."""
+        self.url = url
+        """Absolute; path and query are encoded already."""
+        self.headers = headers
+        """Names in lower case; belongs to this attempt."""
+        self.body = body
 
 
 class HttpResponse:
-    """A complete answer. A plain class, because one is made per request."""
+    """A complete answer. A plain class, because one is made per attempt."""
 
     __slots__ = ("body", "headers", "status")
 

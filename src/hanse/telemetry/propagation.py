@@ -74,14 +74,15 @@ def context_of(span: trace.Span, bag: Mapping[str, str]) -> Context:
     return context
 
 
-def inject(headers: dict[str, str]) -> None:
-    """Write the current span and baggage into `headers`; nothing when there is no span."""
-    span = trace.get_current_span()
+def inject(headers: dict[str, str], span: trace.Span | None = None) -> None:
+    """Write `span`, or else the current one, and the baggage into `headers`; nothing when there is no span."""
+    span = span or trace.get_current_span()
     parent = traceparent(span)
     if not parent:
         return
     headers["traceparent"] = parent
-    state = span.get_span_context().trace_state
+    context = span.parent if isinstance(span, Span) else span.get_span_context()
+    state = context.trace_state if context is not None else None
     if state:
         headers["tracestate"] = state.to_header()
     if bag := baggage.get_all():
