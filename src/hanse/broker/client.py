@@ -53,6 +53,23 @@ class RawClient(Client):
         if self._flush_queue is not None and self._flush_queue.empty() and self.is_connected:
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 
+    def abandon(self) -> None:
+        """End the waits for answers that a lost connection can't bring."""
+        for pong in getattr(self, "_pongs", ()):
+            if not pong.done():
+                pong.set_result(False)
+
+    async def shut(self) -> None:
+        """Close, also while the server is away; what could not be sent is dropped. Does not raise."""
+        if not self.is_connected:
+            self._pending.clear()
+            self._pending_data_size = 0
+        try:
+            await self.close()
+        except OSError:  # the connection broke during the last flush
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]
+
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         sink = self._sinks.get(sid)
         if sink is None:

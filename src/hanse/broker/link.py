@@ -86,7 +86,7 @@ class Link(Component):
         self._lost()
         client, self._client = self._client, None
         if client is not None:
-            await client.close()
+            await client.shut()
         self._listening.clear()
 
     async def wait_connected(self, timeout_s: float) -> None:
@@ -128,6 +128,8 @@ class Link(Component):
             await self._connected().flush(timeout=ceil(timeout_s))
         except (errors.Error, TimeoutError, OSError) as error:
             raise Unavailable(f"NATS at {self.address} does not answer") from error
+        if not self._up.is_set():
+            raise self._why_not()
 
     async def request(
         self, subject: str, payload: bytes, *, headers: bytes = b"", timeout_s: float = REQUEST_TIMEOUT_S
@@ -180,7 +182,7 @@ class Link(Component):
             async with asyncio.timeout(timeout_s):
                 await client.connect(**options)
         except (TimeoutError, errors.Error, OSError) as error:
-            await client.close()
+            await client.shut()
             raise self._why_not() from error
         self._numbers = {
             number: await client.listen(subject, sink) for number, (subject, sink) in list(self._listening.items())
@@ -222,6 +224,8 @@ class Link(Component):
     def _lost(self) -> None:
         if self._up.is_set():
             self._up.clear()
+            if self._client is not None:
+                self._client.abandon()
             for call in self.on_disconnected:
                 call()
         for subject, answer in list(self._requests.values()):

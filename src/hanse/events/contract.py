@@ -41,7 +41,7 @@ class Subscription:
     """Handlers at work at the same time in this process. 1 keeps the order of publishing, but for retries."""
     retry_delays_s: tuple[float, ...] = RETRY_DELAYS_S
     """Pause before the second, third, … delivery; the last one repeats."""
-    ack_wait_s: float = 30.0
+    ack_wait_s: float = 10.0
     """How long a replica may be silent before its events go to another. Slow handlers are kept alive beyond it."""
 
     def __post_init__(self) -> None:

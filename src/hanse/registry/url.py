@@ -7,7 +7,7 @@ from hanse.core.errors import ConfigurationError
 from hanse.registry.contract import Registry
 
 
-def from_url(env: Env, url: str, *, heartbeat_s: float = 3.0) -> Registry:
+def from_url(env: Env, url: str, *, heartbeat_s: float = 3.0, name: str = "registry") -> Registry:
     """The registry for a URL, not yet started.
 
     Args:
@@ -15,6 +15,7 @@ def from_url(env: Env, url: str, *, heartbeat_s: float = 3.0) -> Registry:
         url: `memory://name` (one registry per name and event loop) or `nats://[user:password@]host:port`.
         heartbeat_s: pause between renewals, ≥ 0.3. An instance that is not renewed any more is gone after three
             of them, rounded up to whole seconds.
+        name: of the client, as the server and its operators see it; its rights may depend on it.
 
     Raises:
         ConfigurationError: an unknown scheme, or a heartbeat that is too fast.
@@ -26,4 +27,8 @@ def from_url(env: Env, url: str, *, heartbeat_s: float = 3.0) -> Registry:
         from hanse.registry.memory import MemoryRegistry
 
         return MemoryRegistry(env, parts.netloc, heartbeat_s=heartbeat_s)
-    raise ConfigurationError(f'no service registry for "{parts.scheme}://": use memory://')
+    if parts.scheme in ("nats", "tls"):
+        from hanse.registry.nats import NatsRegistry
+
+        return NatsRegistry(env, url, heartbeat_s=heartbeat_s, name=name)
+    raise ConfigurationError(f'no service registry for "{parts.scheme}://": use memory:// or nats://')

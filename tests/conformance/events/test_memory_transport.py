@@ -2,7 +2,8 @@
 
 import pytest
 
-from hanse.testing.transport_suite import TransportStage, TransportSuite
+from hanse.testing.transport_stage import TransportStage
+from hanse.testing.transport_suite import TransportSuite
 
 
 class TestMemoryTransport(TransportSuite):
