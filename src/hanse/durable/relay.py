@@ -70,6 +70,7 @@ class Relay:
             if not self._worker.valid() or not await self._leads():
                 await self.bell.wait(self._worker.lease_s / 4)
                 continue
+            seen = self._store.foreign_commits()  # before reading: what is committed after it must wake us
             try:
                 while await self._pump() == self._options.outbox_batch:
                     failures = 0
@@ -80,7 +81,7 @@ class Relay:
                 await self._env.clock.sleep(min(self._options.retry.pause(failures, self._env.random), 5.0))
                 continue
             failures = 0
-            await self._idle()
+            await self._idle(seen)
 
     async def _leads(self) -> bool:
         """Be the relay, if nobody else is."""
@@ -96,9 +97,9 @@ class Relay:
         self._incarnation = me
         return True
 
-    async def _idle(self) -> None:
+    async def _idle(self, seen: int) -> None:
         """Wait for a commit here, for one in another replica if there is one, or for a quarter of a lease."""
-        slow_s, seen = self._worker.lease_s / 4, self._store.foreign_commits()
+        slow_s = self._worker.lease_s / 4
         values = {"id": self._incarnation, "now": self._env.clock.now()}
         alone = not (await self._store.read("worker_others", values))[0][0]
         pause_s = slow_s if alone else self._options.outbox_poll_s

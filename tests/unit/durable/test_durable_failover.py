@@ -221,7 +221,9 @@ async def test_sagas_that_a_service_does_not_know_are_left_alone(join: Join) -> 
     assert (await other.durable.sagas.status(saga_id)).steps[0].name == "first"
 
 
-async def test_a_journal_that_does_not_fit_the_code_is_set_aside_until_the_old_version_is_back(join: Join) -> None:
+async def test_a_journal_that_does_not_fit_the_code_is_set_aside_until_the_old_version_is_back(
+    join: Join, holds: Holds
+) -> None:
     stage = Stage()
     one = await with_stage(join, stage)
     saga_id = await one.run(Race, 1)
@@ -238,7 +240,7 @@ async def test_a_journal_that_does_not_fit_the_code_is_set_aside_until_the_old_v
         while (await newer.durable.sagas.status(saga_id)).state != "stuck":
             await asyncio.sleep(0.005)
     assert 'whose step 1 is "first"' in ((await newer.durable.sagas.status(saga_id)).trouble or "")
-    assert newer.errors
+    await holds(lambda: newer.errors)
     stage.go.set()
     newer.durable.sagas.register(Race, lambda: Race(stage))
     await newer.durable.sagas.retry_stuck(saga_id)
