@@ -122,6 +122,9 @@ class Door:
                 async with asyncio.timeout(grace_s):
                     await self._envoy.drain()
             await self._envoy.stop()
+            from hanse.gateway.socketpath import admin_socket
+
+            admin_socket(self._folder).unlink(missing_ok=True)
 
     def status(self) -> dict[str, Any]:
         pid = self._envoy.pid if self._envoy else None

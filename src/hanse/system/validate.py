@@ -78,6 +78,9 @@ def _of_app(service: ServiceRef, label: str, system: System) -> Iterator[str]:
     if not defines(found, service.attribute):
         names = [item.name for item in found]
         yield f'{label}: {shown(file)} defines no "{service.attribute}".{_meant(service.attribute, names)}'
+    for item in found:
+        if item.name == service.attribute and item.called == "Service" and item.first_argument != service.name:
+            yield f'{label} calls itself "{item.first_argument}" at {shown(file)}:{item.line}; use one name for both'
 
 
 def _of_gateway(gateway: GatewaySpec, system: System) -> Iterator[str]:

@@ -8,7 +8,7 @@ from hanse.core.errors import ConfigurationError
 from hanse.system import System, load
 
 HEAD = 'from hanse import System\n\nsystem = System("store")\n'
-APP = 'from hanse import Service\n\nservice = Service("orders")\n'
+APP = 'from hanse import Service\n\nservice = Service("{name}")\n'
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def store(tmp_path: Path) -> Path:
     for name in ("orders", "users"):
         (folder / name).mkdir(parents=True)
         (folder / name / "__init__.py").touch()
-        (folder / name / "app.py").write_text(APP)
+        (folder / name / "app.py").write_text(APP.format(name=name))
     (folder / "__init__.py").touch()
     return folder
 
@@ -153,3 +153,9 @@ def test_one_file_holds_one_service(tmp_path: Path) -> None:
     (tmp_path / "two.py").write_text('from hanse import Service\na = Service("a")\nb = Service("b")\n')
     with pytest.raises(ConfigurationError, match=r"two\.py:3: a second Service"):
         load(tmp_path / "two.py")
+
+
+def test_a_service_has_one_name(store: Path) -> None:
+    assert problems(store, 'system.service("store.orders.app", "purchases")\n') == [
+        'system.py:4: service "purchases" calls itself "orders" at orders/app.py:3; use one name for both'
+    ]
