@@ -45,6 +45,11 @@ class Pagination(BaseModel):
     pages: int
     """At least 1."""
 
+    @classmethod
+    def of(cls, paging: Paging, total: int) -> "Pagination":
+        """The page `paging` of a list of `total` items."""
+        return cls(page=paging.page, limit=paging.limit, total=total, pages=max(1, -(-total // paging.limit)))
+
 
 class Page(BaseModel, Generic[T]):
     """One page of a list."""
@@ -55,5 +60,4 @@ class Page(BaseModel, Generic[T]):
     @classmethod
     def of(cls, items: list[T], paging: Paging, total: int) -> "Page[T]":
         """The page `paging` of a list of `total` items."""
-        pages = max(1, -(-total // paging.limit))
-        return cls(items=items, pagination=Pagination(page=paging.page, limit=paging.limit, total=total, pages=pages))
+        return cls(items=items, pagination=Pagination.of(paging, total))

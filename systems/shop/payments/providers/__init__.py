@@ -9,5 +9,6 @@ Guarantees: vendors' errors are translated here; every call may be repeated with
 from shop.payments.providers.card import CardSandbox
 from shop.payments.providers.contract import Charge, Provider
 from shop.payments.providers.invoice import InvoiceProvider
+from shop.payments.providers.stripe import StripeProvider
 
-__all__ = ["CardSandbox", "Charge", "InvoiceProvider", "Provider"]
+__all__ = ["CardSandbox", "Charge", "InvoiceProvider", "Provider", "StripeProvider"]

@@ -1,0 +1,53 @@
+"""The WebSocket: notifications as they are made, whichever replica makes them."""
+
+from typing import Any
+
+from fastapi import WebSocket, WebSocketDisconnect
+
+from hanse import User
+from shop.notifications.api import NotificationView, inboxes
+from shop.notifications.service import changes, service
+from shop.notifications.store import last_number, made_since, unread
+
+_POLL_S = 0.5
+
+
+@service.websocket("/notifications/ws")
+async def live(socket: WebSocket, user: User) -> None:
+    """Sends JSON: first `{"type": "hello", "unread": n}`, then `{"type": "notification", "notification": {…}}` each.
+
+    The token comes in `Authorization`, or, as browsers can't set that, in the query parameter `access_token`.
+    """
+    await socket.accept()
+    mine = inboxes(user)
+    async with service.database.read() as db:
+        seen, waiting = await last_number(db), await unread(db, mine)
+    reader = service.env.scope.spawn(_until_closed(socket), name="notifications-ws-reader")
+    try:
+        await _send(socket, {"type": "hello", "unread": waiting})
+        while not reader.done():
+            async with service.database.read() as db:
+                fresh = await made_since(db, mine, seen)
+            for notification in fresh:
+                seen = notification.number
+                view = NotificationView.of(notification).model_dump(mode="json")
+                await _send(socket, {"type": "notification", "notification": view})
+            if not fresh:
+                await changes.wait(user.subject, _POLL_S)
+    except WebSocketDisconnect:
+        return
+    finally:
+        reader.cancel()
+
+
+async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
+    await socket.send_json(message)
+
+
+async def _until_closed(socket: WebSocket) -> None:
+    """Read what the client sends, which means nothing, until it goes."""
+    try:
+        while True:
+            await socket.receive_text()
+    except (WebSocketDisconnect, RuntimeError):
+        return
