@@ -20,17 +20,15 @@ def guards(*, auth: bool, scope: str | None, role: str | None, internal: bool) -
         internal: a service of the system.
 
     Raises:
-        ConfigurationError: the combination makes no sense.
+        ConfigurationError: an empty scope or role.
     """
-    if auth is False and not (scope or role or internal):
-        return []
+    if scope == "" or role == "":
+        raise ConfigurationError("a scope or role that a route asks for can't be empty")
     found: list[Any] = []
     if internal:
         found.append(Depends(_service))
     if auth or scope or role:
         found.append(Depends(_user(scope, role)))
-    if scope == "" or role == "":
-        raise ConfigurationError("a scope or role that a route asks for can't be empty")
     return found
 
 

@@ -96,6 +96,8 @@ def _own(error: HanseError) -> Problem:
 def _upstream(error: UpstreamError) -> Problem:
     status = 503 if error.upstream_status == 503 else 504 if error.upstream_status == 504 else 502
     told = {"service": error.service, "status": error.upstream_status}
+    if isinstance(code := error.problem.get("code"), str):
+        told["code"] = code
     detail = f'The service "{error.service}" answered {error.upstream_status}.'
     return Problem(status, "upstream_error", detail, {"upstream": told})
 

@@ -11,7 +11,6 @@ import importlib
 import os
 import signal
 import socket
-import sys
 from contextlib import suppress
 from typing import Any
 
@@ -61,7 +60,7 @@ async def serve(service: Service[Any], settings: ServiceSettings, *, ready_fd: i
 
     Args:
         settings: what the platform says.
-        ready_fd: gets the line `ready <host> <port>` once the instance is registered.
+        ready_fd: gets the line `ready` once the instance is registered, and is closed.
 
     Returns: True when everything in hand was finished within the grace.
 
@@ -81,7 +80,7 @@ async def serve(service: Service[Any], settings: ServiceSettings, *, ready_fd: i
         await node.announce(settings.host if settings.host not in ("0.0.0.0", "::") else host, port)
         node.log.info("service is ready", host=host, port=port)
         if ready_fd is not None:
-            tell(ready_fd, f"ready {host} {port}")
+            _tell(ready_fd, "ready")
         told = node.env.scope.spawn(stop.wait(), name="stop signal")
         await asyncio.wait({told, serving}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
@@ -98,27 +97,19 @@ async def serve(service: Service[Any], settings: ServiceSettings, *, ready_fd: i
 def run(app: str) -> int:
     """Import a service, read `HANSE_*` from the environment, and serve it until a signal: what a service process does.
 
+    Once it is registered, the line `ready` goes to the descriptor in HANSE_READY_FD, if there is one.
+
     Args:
         app: `module:attribute`, for example `shop.orders.app:service`.
 
-    Returns: exit code: 0 ended well, 1 not started or work was cut off, 2 wrong configuration. The reason is one line
-        on the descriptor in HANSE_READY_FD (`failed …`) if there is one, and on stderr.
+    Returns: exit code: 0 ended well, 1 work in hand was cut off when the grace was over.
+
+    Raises:
+        ConfigurationError: it can't be put together; says what to change.
+        HanseError: it could not start, or the server failed.
     """
     ready_fd = int(os.environ[READY_FD]) if READY_FD in os.environ else None
-    try:
-        settings = ServiceSettings()
-        service = load(app)
-        finished = uvloop.run(serve(service, settings, ready_fd=ready_fd))
-    except Exception as error:
-        line = error.message if isinstance(error, HanseError) else f"{type(error).__name__}: {error}"
-        line = " · ".join(line.splitlines())
-        if ready_fd is not None:
-            tell(ready_fd, f"failed {line}")
-        sys.stderr.write(f"{app}: {line}\n")
-        if not isinstance(error, HanseError):
-            raise
-        return 2 if isinstance(error, ConfigurationError) else 1
-    return 0 if finished else 1
+    return 0 if uvloop.run(serve(load(app), ServiceSettings(), ready_fd=ready_fd)) else 1
 
 
 def load(app: str) -> Service[Any]:
@@ -141,7 +132,7 @@ def load(app: str) -> Service[Any]:
     return found
 
 
-def tell(fd: int, line: str) -> None:
+def _tell(fd: int, line: str) -> None:
     """Write one line to a descriptor and close it; whoever waited there may be gone."""
     with suppress(OSError):
         os.write(fd, f"{line}\n".encode())

@@ -45,7 +45,8 @@ class Service(Routes, FastAPI, Generic[S]):
     """One service: its routes, events, sagas and what it needs of others, declared at import; no I/O until it runs.
 
     Args:
-        name: what it is registered by; lower case letters, digits, `-` and `_`.
+        name: what it is registered by, unless the platform gives another one (`HANSE_SERVICE`); lower case letters,
+            digits, `-` and `_`.
         version: of the service, for people and for routing.
         models: module with the service's tables (`"shop.orders.store"`); a folder `migrations` beside it is applied at
             the start. None: no tables of its own.
@@ -215,7 +216,7 @@ class Service(Routes, FastAPI, Generic[S]):
         Returns: the event's id.
         """
         node = self.node
-        envelope = Envelope.of(event, source=self.name, env=node.env, traceparent=traceparent())
+        envelope = Envelope.of(event, source=node.name, env=node.env, traceparent=traceparent())
         await self.durable.outbox.add(db, envelope)
         return envelope.id
 

@@ -50,10 +50,11 @@ def build(
     Raises:
         ConfigurationError: the declarations and the settings do not fit together.
     """
-    env = env or Env.build(f"{service.name}/{settings.instance}" if settings.instance else service.name)
+    env = env or Env.build(settings.instance or service.name)
     settings = _named(service, settings, env)
+    name = settings.service
     logs = logs or Logs(
-        service.name,
+        name,
         service.version,
         instance=settings.instance,
         level=settings.log_level,
@@ -65,12 +66,12 @@ def build(
     metrics = Metrics(process=True)
     exporter = _exporter(service, settings, env)
     sink: SpanSink = exporter or NoSink()
-    tracer = Tracer(service.name, sink, settings.trace_sample, clock=env.clock, random=env.random)
+    tracer = Tracer(name, sink, settings.trace_sample, clock=env.clock, random=env.random)
     identity = _identity(settings, env)
-    transport = transport_from_url(env, settings.broker_url, service.name)
+    transport = transport_from_url(env, settings.broker_url, name)
     registry = registry_from_url(env, settings.registry_url)
     database = _database(service, settings, env)
-    durable = _durable(service, env, database, transport, tracer, metrics)
+    durable = _durable(service, name, env, database, transport, tracer, metrics)
     clients, sender = _clients(service, env, registry, tracer, metrics, identity, http)
     _watch_transport(transport, logs, metrics)
     components = [exporter, database, transport, durable, registry, sender, *clients.values()]
@@ -92,25 +93,24 @@ def build(
         components=[component for component in components if component is not None],
         checks=_checks(service, database, durable, transport, registry),
     )
-    node = Node(service.name, service.version, parts, service.start_hooks, service.stop_hooks)
+    node = Node(name, service.version, parts, service.start_hooks, service.stop_hooks)
     for consumer in parts.consumers:
         consumer.node = node
     return node
 
 
 def _named(service: Service[Any], settings: ServiceSettings, env: Env) -> ServiceSettings:
-    """The settings with the service's name and an instance id filled in."""
-    if settings.service and settings.service != service.name:
-        raise ConfigurationError(f'HANSE_SERVICE is "{settings.service}", but this is the service "{service.name}"')
-    instance = settings.instance or f"{service.name}-{env.random.getrandbits(32):08x}"
-    return settings.model_copy(update={"service": service.name, "instance": instance})
+    """The settings with name and instance id filled in; the name that the platform gives wins."""
+    name = settings.service or service.name
+    instance = settings.instance or f"{name}-{env.random.getrandbits(32):08x}"
+    return settings.model_copy(update={"service": name, "instance": instance})
 
 
 def _exporter(service: Service[Any], settings: ServiceSettings, env: Env) -> OtlpHttpSink | None:
     if settings.otlp_endpoint is None:
         return None
     resource = {
-        "service.name": service.name,
+        "service.name": settings.service,
         "service.version": service.version,
         "service.namespace": settings.system,
         "service.instance.id": settings.instance,
@@ -183,6 +183,7 @@ def _uses(dependant: Dependant) -> bool:
 
 def _durable(
     service: Service[Any],
+    name: str,
     env: Env,
     database: Database | None,
     transport: Transport,
@@ -197,9 +198,9 @@ def _durable(
     def around(attempt: Attempt) -> Span:
         attributes: dict[str, Any] = {"saga.id": attempt.saga_id, "saga.name": attempt.saga, "saga.step": attempt.step}
         attributes |= {"saga.attempt": attempt.number, "saga.compensating": attempt.compensating}
-        name = f"{'undo' if attempt.compensating else 'step'} {attempt.saga}/{attempt.step}"
+        title = f"{'undo' if attempt.compensating else 'step'} {attempt.saga}/{attempt.step}"
         return tracer.span(
-            name, kind=SpanKind.INTERNAL, attributes=attributes, parent=parse_traceparent(attempt.traceparent)
+            title, kind=SpanKind.INTERNAL, attributes=attributes, parent=parse_traceparent(attempt.traceparent)
         )
 
     def count(end: SagaEnd) -> None:
@@ -207,7 +208,7 @@ def _durable(
         took.labels(end.name).observe(end.duration_s)
 
     hooks = Hooks(traceparent=traceparent, attempt=around, ended=count)
-    durable = Durable(env, database, name=service.name, sink=transport, hooks=hooks)
+    durable = Durable(env, database, name=name, sink=transport, hooks=hooks)
     for cls in dict.fromkeys([*service.sagas, *_sagas_of(service.package)]):
         durable.sagas.register(cls)
     return durable
