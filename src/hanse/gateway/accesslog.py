@@ -2,7 +2,7 @@
 
 from hanse.gateway.correlation import CORRELATION_HEADER
 from hanse.gateway.resource import Resource, named
-from hanse.gateway.tokens import JWT_FILTER
+from hanse.gateway.tokens import CLAIM_HEADERS
 
 _LINE = {
     "ts": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
@@ -25,7 +25,7 @@ _LINE = {
     "upstream_address": "%UPSTREAM_HOST%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-    "subject": f"%DYNAMIC_METADATA({JWT_FILTER}:claims:sub)%",
+    "subject": f"%REQ({CLAIM_HEADERS['sub']})%",
 }
 
 

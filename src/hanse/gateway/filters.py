@@ -41,7 +41,7 @@ def chain(*, upgrade: bool) -> list[Resource]:
         {**named(RBAC_FILTER, "extensions.filters.http.rbac.v3.RBAC"), **_ON_REQUEST},
         {**_discovered(LIMIT_FILTER, "limit.json", LIMIT_TYPE), **_ON_REQUEST},
         *([] if upgrade else [_body_limit()]),
-        named("envoy.filters.http.router", "extensions.filters.http.router.v3.Router"),
+        _router(),
     ]
 
 
@@ -68,7 +68,6 @@ def _sanitize() -> Resource:
             "request_mutations": [*({"remove": name} for name in _INSIDE_ONLY), *prefixes],
             "response_mutations": [
                 {"append": header(CORRELATION_HEADER, "%REQ(X-CORRELATION-ID)%")},
-                *prefixes,
                 {"remove": "server"},
             ],
         },
@@ -86,6 +85,17 @@ def _health() -> Resource:
 
 def _body_limit() -> Resource:
     return named(BUFFER_FILTER, "extensions.filters.http.buffer.v3.Buffer", max_request_bytes=ONE_MIB)
+
+
+def _router() -> Resource:
+    """Without statistics for each status of each service, which would cost as much as a filter: the access log and the
+    services' own metrics tell that."""
+    return named(
+        "envoy.filters.http.router",
+        "extensions.filters.http.router.v3.Router",
+        dynamic_stats=False,
+        suppress_envoy_headers=True,
+    )
 
 
 def _discovered(name: str, file: str, message: str) -> Resource:

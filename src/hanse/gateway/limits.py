@@ -3,7 +3,7 @@
 from hanse.gateway.limit import LimitKey
 from hanse.gateway.model import GatewayModel
 from hanse.gateway.resource import Resource, always, seconds, typed
-from hanse.gateway.tokens import CLIENT_HEADER, JWT_FILTER, subject
+from hanse.gateway.tokens import CLAIM_HEADERS, CLIENT_HEADER
 
 LIMIT_TYPE = "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
 _POLICY = "policy"
@@ -11,13 +11,7 @@ _MAX_CALLERS = 50_000
 _UNLIMITED = {"max_tokens": 4_000_000, "tokens_per_fill": 4_000_000, "fill_interval": "1s"}
 _CALLERS: dict[LimitKey, Resource] = {
     "ip": {"remote_address": {}},
-    "user": {
-        "metadata": {
-            "descriptor_key": "user",
-            "metadata_key": {"key": JWT_FILTER, "path": subject()},
-            "source": "DYNAMIC",
-        }
-    },
+    "user": {"request_headers": {"header_name": CLAIM_HEADERS["sub"], "descriptor_key": "user"}},
     "key": {"request_headers": {"header_name": CLIENT_HEADER, "descriptor_key": "key"}},
 }
 _DESCRIPTOR: dict[LimitKey, str] = {"ip": "remote_address", "user": "user", "key": "key"}

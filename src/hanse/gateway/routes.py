@@ -1,11 +1,12 @@
 """The route table. Whatever differs from route to route is here, so that a change never touches the listener."""
 
+import json
 import re
 from collections.abc import Iterable
-from itertools import groupby
 
 from hanse.gateway.cors import cors_policy
 from hanse.gateway.filters import per_route
+from hanse.gateway.lookup import Entry, lookup
 from hanse.gateway.model import GatewayModel
 from hanse.gateway.resource import Resource, header, seconds, typed
 from hanse.gateway.route import PathKind, Route
@@ -23,13 +24,7 @@ _RETRY_ON = "connect-failure,refused-stream,reset,retriable-status-codes"
 
 def routes(model: GatewayModel) -> Resource:
     """The one virtual host: closed paths first, then routes from the most specific path to the least."""
-    ordered = sorted(model.routes, key=lambda route: route.precedence)
-    table = [_closed(path) for path in sorted({path for r in ordered for path in _closed_paths(r)})]
-    for _, same_path in groupby(ordered, key=lambda route: (route.precedence[:3], _path_match(route).popitem())):
-        members = list(same_path)
-        table += [_route(route, model) for route in members]
-        if all(route.methods for route in members):
-            table += [*([_preflight(members[0])] if model.origins else []), _other_methods(members)]
+    found = entries(model)
     return {
         "name": TABLE,
         "validate_clusters": False,
@@ -37,11 +32,26 @@ def routes(model: GatewayModel) -> Resource:
             {
                 "name": TABLE,
                 "domains": ["*"],
-                "routes": table,
+                **({"matcher": lookup(found)} if found else {}),
                 "typed_per_filter_config": {"envoy.filters.http.cors": cors_policy(model.origins)},
             }
         ],
     }
+
+
+def entries(model: GatewayModel) -> list[Entry]:
+    """All routes in the order in which they are tried."""
+    by_path: dict[str, list[Route]] = {}
+    for route in sorted(model.routes, key=lambda route: route.precedence):
+        by_path.setdefault(json.dumps(_path_match(route)), []).append(route)
+    closed = sorted({path for route in model.routes for path in _closed_paths(route)})
+    table = [(path, _closed(path)) for path in closed]
+    for same_path in by_path.values():
+        found = [_route(route, model) for route in same_path]
+        if all(route.methods for route in same_path):
+            found += [*([_preflight(same_path[0])] if model.origins else []), _other_methods(same_path)]
+        table += [(same_path[0].pattern.partition("{")[0], resource) for resource in found]
+    return table
 
 
 def _route(route: Route, model: GatewayModel) -> Resource:

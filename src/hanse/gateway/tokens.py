@@ -12,13 +12,15 @@ API_KEY_FILTER = "envoy.filters.http.api_key_auth"
 CLIENT_HEADER = "x-client-id"
 """Tells a service which API key's owner is calling."""
 CLAIM_HEADERS = {"sub": "x-user-id"}
-"""Claims of a checked token that are told to services in headers as well."""
+"""Claims of a checked token that are told in headers: to services, to the limits and to the access log."""
 
 JWT_TYPE = "extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 _CLAIMS = "claims"
-_ANY_PROVIDER = "token"
+_IDENTITY = "identity"
+_IDENTITY_AND_ROLES = "identity and roles"
+"""Claims are copied for later filters only where a route asks for roles: the copy costs as much as the check."""
 _CLOCK_SKEW_S = 30
-_CACHED_TOKENS = 4096
+_CACHED_IDENTITYS = 4096
 
 
 def jwt(model: GatewayModel) -> Resource:
@@ -27,27 +29,40 @@ def jwt(model: GatewayModel) -> Resource:
     A token may also come as the query parameter `access_token` (RFC 6750, 2.3): browsers can set no header on
     WebSockets and event streams. Access logs and problem bodies therefore never show a query.
     """
-    providers = {provider.name: _provider(provider) for provider in model.providers}
+    kinds = {_IDENTITY: {}, _IDENTITY_AND_ROLES: {"payload_in_metadata": _CLAIMS}}
+    providers: Resource = {}
+    requirements: Resource = {}
+    for kind, extra in kinds.items():
+        members = {f"{provider.name} {kind}": _provider(provider) | extra for provider in model.providers}
+        providers |= members
+        if members:
+            requirements[kind] = _one_of(list(members))
+    return typed(JWT_TYPE, providers=providers, requirement_map=requirements)
+
+
+def _one_of(providers: list[str]) -> Resource:
     names = [{"provider_name": name} for name in providers]
-    one_of = names[0] if len(names) == 1 else {"requires_any": {"requirements": names}}
-    return typed(JWT_TYPE, providers=providers, requirement_map={_ANY_PROVIDER: one_of} if names else {})
+    return names[0] if len(names) == 1 else {"requires_any": {"requirements": names}}
 
 
 def _provider(provider: JwtProvider) -> Resource:
     return {
         "issuer": provider.issuer,
         "audiences": [provider.audience],
+        # A token without a subject would pass by every limit per user, one without an end would never become invalid.
+        "subjects": {"safe_regex": {"regex": ".+"}},
+        "require_expiration": True,
         "local_jwks": {"inline_string": json.dumps({"keys": provider.keys()}, sort_keys=True)},
         "forward": True,
-        "payload_in_metadata": _CLAIMS,
         "clock_skew_seconds": _CLOCK_SKEW_S,
-        "jwt_cache_config": {"jwt_cache_size": _CACHED_TOKENS},
+        "jwt_cache_config": {"jwt_cache_size": _CACHED_IDENTITYS},
         "claim_to_headers": [{"claim_name": c, "header_name": h} for c, h in CLAIM_HEADERS.items()],
     }
 
 
-def token_required() -> Resource:
-    return typed("extensions.filters.http.jwt_authn.v3.PerRouteConfig", requirement_name=_ANY_PROVIDER)
+def token_required(*, claims: bool) -> Resource:
+    kind = _IDENTITY_AND_ROLES if claims else _IDENTITY
+    return typed("extensions.filters.http.jwt_authn.v3.PerRouteConfig", requirement_name=kind)
 
 
 def one_of_roles(roles: tuple[str, ...]) -> Resource:
@@ -80,16 +95,11 @@ def api_key_required(model: GatewayModel) -> Resource:
     )
 
 
-def subject() -> list[dict[str, str]]:
-    """Where the subject of the checked token lies in the filter's metadata."""
-    return [{"key": _CLAIMS}, {"key": "sub"}]
-
-
 def credentials(route: Route, model: GatewayModel) -> Resource:
     """What a route asks of its callers, by filter."""
     asked: Resource = {}
     if route.needs_token:
-        asked[JWT_FILTER] = token_required()
+        asked[JWT_FILTER] = token_required(claims=bool(route.roles))
     if route.roles:
         asked[RBAC_FILTER] = one_of_roles(route.roles)
     if route.api_key:

@@ -73,7 +73,6 @@ def tracing(spec: Tracing | None) -> Resource:
             "random_sampling": everything,
             "overall_sampling": everything,
             "client_sampling": {"value": 0},
-            "spawn_upstream_span": True,
             "provider": provider,
         }
     }

@@ -39,7 +39,7 @@ class Issuer:
     def claims(self, **changes: Any) -> dict[str, Any]:
         now = int(time.time())
         claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "iat": now, "exp": now + 600, "roles": ["buyer"]}
-        return claims | changes
+        return {name: value for name, value in (claims | changes).items() if value is not None}
 
     def token(self, **changes: Any) -> str:
         return jwt.encode(self.claims(**changes), self.private, "EdDSA", headers={"kid": self.kid})

@@ -99,6 +99,9 @@ BAD_TOKENS = {
     "changed claims": lambda i: ".".join(
         (i.token().split(".")[0], i.token(roles=["admin"]).split(".")[1], i.token().split(".")[2])
     ),
+    "without an end": lambda i: i.token(exp=None),
+    "without a subject": lambda i: i.token(sub=None),
+    "with an empty subject": lambda i: i.token(sub=""),
     "nonsense": lambda i: "a.b.c",
     "empty": lambda i: "",
 }

@@ -9,6 +9,7 @@ import pytest
 from hanse.core.errors import ConfigurationError
 from hanse.gateway import Cluster, Endpoint, GatewayModel, JwtProvider, Route, Tracing, compile, static_bootstrap
 from hanse.gateway.compiler import FILES
+from hanse.gateway.routes import entries
 
 JWKS = {
     "keys": [
@@ -29,8 +30,7 @@ MODEL = GatewayModel(
 
 
 def table(model: GatewayModel) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = compile(model)["routes.json"].resources[0]["virtual_hosts"][0]["routes"]
-    return found
+    return [resource for _, resource in entries(model)]
 
 
 def named(model: GatewayModel, name: str) -> dict[str, Any]:
@@ -99,6 +99,36 @@ def test_other_methods_of_a_path_get_405_with_what_is_allowed() -> None:
     assert refusal["direct_response"] == {"status": 405}
     assert refusal["response_headers_to_add"][0]["header"] == {"key": "allow", "value": "GET"}
     assert not [route for route in table(MODEL) if route["name"] == "405 /api/orders"]
+
+
+def test_methods_of_one_path_stay_together_whatever_is_written_between() -> None:
+    model = GatewayModel(
+        (
+            Route("/a", "x", methods=("GET",)),
+            Route("/b", "x", methods=("GET",)),
+            Route("/a", "x", methods=("POST",)),
+            Route("/b", "x"),
+        )
+    )
+    assert [r["name"] for r in table(model)] == ["GET /a", "POST /a", "405 /a", "GET /b", "/b"]
+
+
+def test_a_leaf_of_the_tree_holds_every_route_that_can_match_and_no_other() -> None:
+    model = GatewayModel(tuple(Route(path, "x") for path in ("/", "/api", "/api/a", "/api/a/{id}/b", "=/api/ab", "/z")))
+    tree = compile(model)["routes.json"].resources[0]["virtual_hosts"][0]["matcher"]["matcher_tree"]
+    leaves = {
+        prefix: [route["name"] for route in leaf["action"]["typed_config"]["routes"] if "route" in route]
+        for prefix, leaf in tree["prefix_match_map"]["map"].items()
+    }
+    assert leaves == {
+        "/": ["/"],
+        "/api": ["/api", "/"],
+        "/api/a": ["/api/a", "/api", "/"],
+        "/api/a/": ["/api/a/{id}/b", "/api/a", "/api", "/"],
+        "/api/ab": ["=/api/ab", "/api/a", "/api", "/"],
+        "/internal": ["/"],
+        "/z": ["/z", "/"],
+    }
 
 
 def test_paths_below_internal_are_closed() -> None:
