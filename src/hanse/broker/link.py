@@ -51,7 +51,7 @@ class Link(Component):
         self._next_request = 0
         self._up = asyncio.Event()
         self._stopped = True
-        self._fatal: HanseError | None = None
+        self._dialling = False
 
     @property
     def connected(self) -> bool:
@@ -163,7 +163,7 @@ class Link(Component):
     async def _dial(self, timeout_s: float | None) -> None:
         """Connect a new client, and bring the subscriptions along."""
         client = self._client = RawClient()
-        self._fatal = None
+        self._dialling = True
         options: dict[str, Any] = {
             "servers": self._urls,
             "name": f"{self.name}@{self._env.node}",
@@ -181,9 +181,14 @@ class Link(Component):
         try:
             async with asyncio.timeout(timeout_s):
                 await client.connect(**options)
+        except HanseError:
+            await client.shut()
+            raise
         except (TimeoutError, errors.Error, OSError) as error:
             await client.shut()
             raise self._why_not() from error
+        finally:
+            self._dialling = False
         self._numbers = {
             number: await client.listen(subject, sink) for number, (subject, sink) in list(self._listening.items())
         }
@@ -196,7 +201,7 @@ class Link(Component):
         return self._client
 
     def _why_not(self) -> HanseError:
-        return self._fatal or Unavailable(f"no connection to NATS at {self.address}")
+        return Unavailable(f"no connection to NATS at {self.address}")
 
     async def _reconnected(self) -> None:
         self._up.set()
@@ -242,8 +247,9 @@ class Link(Component):
                     answer.set_exception(PermissionDenied(f"NATS refuses this client the {action} to {subject}"))
             for call in self.on_refused:
                 call(refused)
-        elif any(word in text for word in _UNAUTHORIZED):
-            self._fatal = Unauthenticated(f"NATS at {self.address} refuses the credentials of {self.name}")
+        elif self._dialling and any(word in text for word in _UNAUTHORIZED):
+            # Raised through the library's `connect`, which would try for ever. Trying again can't help a first dial.
+            raise Unauthenticated(f"NATS at {self.address} refuses the credentials of {self.name}")
 
     def _answered(self, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
         waiting = self._requests.get(subject)

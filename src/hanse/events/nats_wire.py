@@ -14,6 +14,7 @@ from hanse.core.errors import InvalidInput
 from hanse.events.contract import Subscription
 from hanse.events.declaration import valid_type
 from hanse.events.envelope import JSON, Envelope
+from hanse.events.errors import PoisonEvent
 from hanse.events.patterns import disjoint
 
 EVENTS, DEAD = "EVENTS", "DLQ"
@@ -23,6 +24,13 @@ MAX_ACK_PENDING = 20_000
 """Of a group: deliveries and retries not yet acknowledged, after which the server holds back."""
 
 _PLAIN = re.compile(r"[!#$&-~]*")
+_OWN = re.compile(
+    r"NATS/1\.0\r\nNats-Msg-Id: [^\r]*\r\nce-id: ([^\r%]+)\r\nce-time: ([^\r%]+)\r\n"
+    r"ce-specversion: 1\.0\r\nce-type: ([^\r%]+)\r\nce-source: ([^\r%]+)\r\n"
+    r"content-type: ([^\r%]+)\r\nce-dataversion: (\d+)\r\n"
+    r"(?:ce-subject: ([^\r%]*)\r\n)?(?:ce-correlationid: ([^\r%]*)\r\n)?(?:ce-traceparent: ([^\r%]*)\r\n)?\r\n"
+)
+"""A block as `write_headers` makes it when nothing had to be encoded: read in one go, at a fifth of the cost."""
 _SAFE = "!#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
@@ -104,6 +112,15 @@ def read_envelope(headers: bytes | None, data: bytes) -> Envelope:
     Raises:
         PoisonEvent: the headers do not make a CloudEvent.
     """
+    own = _OWN.fullmatch(headers.decode("utf-8", "replace")) if headers else None
+    if own is not None:
+        id, time, event_type, source, content, version, key, correlation, trace = own.groups("")
+        try:
+            at = datetime.fromisoformat(time)
+        except ValueError as error:
+            raise PoisonEvent(f"not a CloudEvent: {error}") from error
+        if at.tzinfo is not None:
+            return Envelope(id, source, event_type, at, data, key, content, int(version), correlation, trace)
     found = read_headers(headers)
     attributes = {name[3:]: value for name, value in found.items() if name.startswith("ce-")}
     attributes["datacontenttype"] = found.get("content-type", JSON)
