@@ -1,8 +1,8 @@
 """The checked form of a saga's declaration: which steps, which calls, where each argument comes from."""
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -37,18 +37,22 @@ class Call:
 
     method: str
     parameters: tuple[Parameter, ...]
+    local: bool = field(init=False)
+    """True when it runs inside a database transaction."""
 
-    @property
-    def local(self) -> bool:
-        """True when it runs inside a database transaction."""
-        return any(parameter.origin is Origin.SESSION for parameter in self.parameters)
+    def __post_init__(self) -> None:
+        local = any(parameter.origin is Origin.SESSION for parameter in self.parameters)
+        object.__setattr__(self, "local", local)  # frozen, and asked for at every step
 
-    def arguments(self, given: Any, results: Mapping[int, Any], context: SagaContext, session: Any) -> dict[str, Any]:
+    def arguments(
+        self, given: Any, results: Mapping[int, Any], context: Callable[[], SagaContext], session: Any
+    ) -> dict[str, Any]:
         """The keyword arguments of one call.
 
         Args:
             given: the saga's input.
             results: by index of step; a step that has none gives None.
+            context: called when the method asks for it.
         """
         values: dict[str, Any] = {}
         for parameter in self.parameters:
@@ -57,7 +61,7 @@ class Call:
             elif parameter.origin is Origin.INPUT:
                 values[parameter.name] = given
             elif parameter.origin is Origin.CONTEXT:
-                values[parameter.name] = context
+                values[parameter.name] = context()
             else:
                 values[parameter.name] = session
         return values

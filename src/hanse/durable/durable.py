@@ -70,7 +70,7 @@ class Durable(Component):
         self._runner.freed = self._freed
         self.relay.emptied = self._freed
         self.worker.lost.append(self._runner.drop_all)
-        self.sagas = Sagas(env, store, self.worker, self._register, self._runner, self.adoption, hooks)
+        self.sagas = Sagas(env, store, self.journal, self.worker, self._register, self._runner, self.adoption, hooks)
         self.outbox = Outbox(env, store, self.relay.bell.ring)
         self.inbox = Inbox(env, store)
         self.idempotency = Idempotency(env, store)

@@ -9,11 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from hanse.core import Env
 from hanse.durable.errors import LeaseLost
 from hanse.durable.instance import Instance
-from hanse.durable.machine import Kind, Mark
+from hanse.durable.machine import Kind, Mark, State
 from hanse.durable.store import Run, Store, Values
 
 _REASONS = (Kind.FAILED, Kind.DOUBT)
 """Marks whose error is the reason why the saga is undone."""
+
+_SINGLE = {"attempt failed": "attempt_failed", "birth": "saga_insert"}
+"""Writes that are one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +55,17 @@ class Journal:
             LeaseLost: the saga belongs to another replica.
             Unavailable: nothing was written; may be tried again.
         """
-        await self._gather("mark", instance, self._values(instance, outcome))
+        what = "mark and move" if _moves(outcome) else "mark"
+        if not await self._gather(what, self._values(instance, outcome)):
+            raise _lost(instance)
 
     async def write_in(self, session: AsyncSession, instance: Instance, outcome: Outcome) -> None:
         """Write a mark in a local step's own transaction. Raises as `write`; the transaction must then roll back."""
         values = self._values(instance, outcome)
         if await self._store.run_in(session, "mark_insert", values) != 1:
             raise _lost(instance)
-        await self._store.run_in(session, "mark_saga", values)
+        if _moves(outcome):
+            await self._store.run_in(session, "mark_saga", values)
 
     async def write_failure(self, instance: Instance, trouble: str) -> None:
         """Note that an attempt failed and will be repeated: for status, and for the count after a crash."""
@@ -70,15 +76,19 @@ class Journal:
             "trouble": trouble,
             "now": self._env.clock.now(),
         }
-        await self._gather("attempt_failed", instance, values)
+        if not await self._gather("attempt failed", values):
+            raise _lost(instance)
 
-    async def _gather(self, what: str, instance: Instance, values: Values) -> None:
+    async def write_birth(self, values: Values) -> bool:
+        """Write a new saga, in a group; False when its id is taken."""
+        return await self._gather("birth", values)
+
+    async def _gather(self, what: str, values: Values) -> bool:
         written: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if not self._waiting:
             self._env.scope.spawn(self._commit(), name="saga checkpoints")
         self._waiting.append((what, values, written))
-        if not await written:
-            raise _lost(instance)
+        return await written
 
     async def _commit(self) -> None:
         """One group: taken once the transaction has begun, answered once it is durable."""
@@ -88,12 +98,12 @@ class Journal:
         def apply(run: Run) -> None:
             group[:], self._waiting = self._waiting, []
             for what, values, _ in group:
-                if what == "mark":
-                    fits = run("mark_insert", values) == 1
-                    if fits:
-                        run("mark_saga", values)
+                if what in _SINGLE:
+                    fits = run(_SINGLE[what], values) == 1
                 else:
-                    fits = run("attempt_failed", values) == 1
+                    fits = run("mark_insert", values) == 1
+                    if fits and what == "mark and move":
+                        run("mark_saga", values)
                 answers.append(fits)
 
         try:
@@ -132,6 +142,14 @@ class Journal:
             "started_at": outcome.started_at_s,
             "now": self._env.clock.now(),
         }
+
+
+def _moves(outcome: Outcome) -> bool:
+    """True when the saga's own row changes too: its state does, or it tells of failed attempts.
+
+    A mark alone is enough for a step that went well; it halves the cost of a checkpoint.
+    """
+    return outcome.mark.state is not State.RUNNING or outcome.attempts > 1
 
 
 def _lost(instance: Instance) -> LeaseLost:

@@ -1,7 +1,7 @@
 """What can be tuned, and where telemetry and the server hook in."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -77,7 +77,3 @@ class Hooks:
     """W3C trace context of the running span, stored with a saga that is started; empty outside any."""
     attempt: AroundAttempt | None = None
     ended: Callable[[SagaEnd], None] | None = None
-
-    def around(self, attempt: Callable[[], Attempt]) -> AbstractContextManager[object]:
-        """The context for one attempt; builds the description only when somebody wants it."""
-        return nullcontext() if self.attempt is None else self.attempt(attempt())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ class Runner:
     ) -> None:
         self.running: dict[str, asyncio.Task[None]] = {}
         """By saga id."""
-        self.expected: dict[str, None] = {}
+        self.expected: dict[str, object] = {}
         """Ids of sagas that are about to be launched: their transaction is open, or they are being adopted."""
         self.freed: Callable[[], None] = lambda: None
         """Called when a saga has left this replica's hands."""
@@ -153,8 +154,9 @@ class Runner:
         """One call of the user's method, within its time."""
         instance, step = work.instance, work.step
         work.context.deadline = self._env.clock.monotonic() + step.timeout_s
-        arguments = work.call.arguments(instance.given, instance.results, _context_of(work), session)
-        with self._hooks.around(lambda: _attempt_of(work)):
+        arguments = work.call.arguments(instance.given, instance.results, lambda: _context_of(work), session)
+        around = nullcontext() if self._hooks.attempt is None else self._hooks.attempt(_attempt_of(work))
+        with around:
             async with asyncio.timeout(step.timeout_s):
                 return await getattr(work.target, work.call.method)(**arguments)
 
@@ -211,7 +213,10 @@ class Runner:
         instance = work.instance
         began_s = work.began_s or self._env.clock.now()
         outcome = Outcome(instance.machine.mark(kind), result, error, instance.attempt, began_s)
-        await self._patiently(lambda: self._journal.write(instance, outcome))
+        try:
+            await self._journal.write(instance, outcome)
+        except Unavailable:
+            await self._patiently(lambda: self._journal.write(instance, outcome))
         self._applied(work, kind)
 
     def _applied(self, work: _Try, kind: Kind) -> None:

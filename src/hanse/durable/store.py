@@ -1,12 +1,15 @@
 """The named queries on the service's database: in the caller's transaction, in one of our own, or in a group."""
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from hanse.core.errors import ConfigurationError
 from hanse.db import Database, UnitOfWork, on_commit, on_rollback
+from hanse.db.errors import translate
 from hanse.durable.queries import TABLES, Queries
 
 Values = Mapping[str, Any]
@@ -30,10 +33,18 @@ class Store:
         await self._database.apply_sql("durable", TABLES)
 
     async def run_in(self, session: AsyncSession, name: str, values: Values) -> int:
-        """Run a statement in the caller's transaction; the number of rows it touched."""
-        connection = await session.connection()
-        result = await connection.execute(self._queries[name], dict(values))
-        return result.rowcount
+        """Run a statement in the caller's transaction; the number of rows it touched.
+
+        On the driver's connection, past SQLAlchemy's statement machinery: a third of the cost of starting a saga.
+        """
+        borrowed = (await session.connection()).sync_connection
+        if borrowed is None:
+            raise ConfigurationError("the session's connection has been closed")
+        driver: Any = borrowed.connection.dbapi_connection
+        try:
+            return int(driver.execute(self._queries.sql(name), values).rowcount)
+        except sqlite3.Error as error:
+            raise translate(error) or error from error
 
     async def rows_in(self, session: AsyncSession, name: str, values: Values) -> Rows:
         """The rows of a query, as the caller's transaction sees them."""

@@ -243,6 +243,25 @@ async def test_an_id_of_ones_own_starts_once(shop: Any, world: World) -> None:
     assert len(world.log) == 4
 
 
+async def test_a_saga_can_be_started_without_a_transaction_of_ones_own(shop: Any, world: World) -> None:
+    await asyncio.gather(*(shop.durable.sagas.start_now(Place, f"o{n}", saga_id=f"s{n}") for n in range(10)))
+    groups = shop.durable.journal.groups
+    assert groups < 10, "what comes at once is committed at once"
+    with pytest.raises(SagaExists):
+        await shop.durable.sagas.start_now(Place, "o1", saga_id="s1")
+    await shop.durable.settled()
+    assert world.log.count("charge") == 10
+    assert {status.state for status in await shop.durable.sagas.recent("ended")} == {"done"}
+
+
+async def test_checkpoints_of_sagas_in_flight_share_commits(shop: Any, world: World) -> None:
+    async with shop.database.transaction() as session:
+        for number in range(20):
+            await shop.durable.sagas.start(session, Place, f"o{number}")
+    await shop.durable.settled()
+    assert shop.durable.journal.groups < 20 * 3 / 2
+
+
 async def test_an_input_that_does_not_fit_is_refused(shop: Any) -> None:
     with pytest.raises(InvalidInput, match='input of saga "place-order" does not fit'):
         await shop.run(Place, {"order": 1})
