@@ -1,11 +1,14 @@
 """The live stream of stock: what is available, as it changes, whichever replica changes it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from shop.inventory.service import CHANGED, changes, service
 from shop.inventory.store import Stock, changed_since, last_revision
+from shop.tail import Tail
 
-_POLL_S = 0.5
+_LOOK_AGAIN_S = 5.0
 
 
 async def now() -> int:
@@ -19,11 +22,22 @@ async def changed(revision: int) -> AsyncIterator[Stock]:
 
     Changes that follow each other quickly are told as one: the latest state counts.
     """
-    while True:
-        async with service.database.read() as db:
-            rows = await changed_since(db, revision)
-        for row in rows:
-            revision = row.revision
-            yield row
-        if not rows:
-            await changes.wait(CHANGED, _POLL_S)
+    with changes.listen(CHANGED) as listener:
+        while True:
+            listener.clear()
+            async with service.database.read() as db:
+                rows = await changed_since(db, revision)
+            for row in rows:
+                revision = row.revision
+                yield row
+            if not rows:
+                await listener.wait(_LOOK_AGAIN_S)
+
+
+async def _changed(db: AsyncSession, revision: int) -> tuple[Collection[str], int]:
+    latest = await last_revision(db)
+    return ([CHANGED] if latest > revision else []), latest
+
+
+tail = Tail(service, changes, last_revision, _changed)
+service.on_start(tail.start)

@@ -7,9 +7,10 @@ from fastapi import WebSocket, WebSocketDisconnect
 from hanse import User
 from shop.notifications.api import NotificationView, inboxes
 from shop.notifications.service import changes, service
-from shop.notifications.store import last_number, made_since, unread
+from shop.notifications.store import last_number, made_since, recipients_since, unread
+from shop.tail import Tail
 
-_POLL_S = 0.5
+_LOOK_AGAIN_S = 5.0
 
 
 @service.websocket("/notifications/ws")
@@ -25,15 +26,18 @@ async def live(socket: WebSocket, user: User) -> None:
     reader = service.env.scope.spawn(_until_closed(socket), name="notifications-ws-reader")
     try:
         await _send(socket, {"type": "hello", "unread": waiting})
-        while not reader.done():
-            async with service.database.read() as db:
-                fresh = await made_since(db, mine, seen)
-            for notification in fresh:
-                seen = notification.number
-                view = NotificationView.of(notification).model_dump(mode="json")
-                await _send(socket, {"type": "notification", "notification": view})
-            if not fresh:
-                await changes.wait(user.subject, _POLL_S)
+        with changes.listen(*mine) as listener:
+            reader.add_done_callback(lambda _: listener.wake())
+            while not reader.done():
+                listener.clear()
+                async with service.database.read() as db:
+                    fresh = await made_since(db, mine, seen)
+                for notification in fresh:
+                    seen = notification.number
+                    view = NotificationView.of(notification).model_dump(mode="json")
+                    await _send(socket, {"type": "notification", "notification": view})
+                if not fresh:
+                    await listener.wait(_LOOK_AGAIN_S)
     except WebSocketDisconnect:
         return
     finally:
@@ -51,3 +55,7 @@ async def _until_closed(socket: WebSocket) -> None:
             await socket.receive_text()
     except (WebSocketDisconnect, RuntimeError):
         return
+
+
+tail = Tail(service, changes, last_number, recipients_since)
+service.on_start(tail.start)

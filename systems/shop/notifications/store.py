@@ -80,6 +80,13 @@ async def made_since(db: AsyncSession, recipients: Collection[str], number: int)
     return (await db.scalars(query)).all()
 
 
+async def recipients_since(db: AsyncSession, number: int) -> tuple[Sequence[str], int]:
+    """Who got something after `number`, and the number of the latest notification."""
+    query = select(Notification.recipient, Notification.number).where(Notification.number > number)
+    found = (await db.execute(query.order_by(Notification.number))).all()
+    return [recipient for recipient, _ in found], found[-1][1] if found else number
+
+
 async def mark_read(db: AsyncSession, recipients: Collection[str], ids: Collection[str], now: datetime) -> int:
     """Mark those of `ids` as read that belong to `recipients`; how many were unread until now."""
     chosen = Notification.recipient.in_(sorted(recipients)) & Notification.id.in_(sorted(ids))

@@ -7,7 +7,7 @@ from hanse.db import on_commit
 from shop.orders.domain import IllegalTransition, OrderStatus, advance
 from shop.orders.events import event_of
 from shop.orders.service import changes, service
-from shop.orders.store import Order, add_to_timeline
+from shop.orders.store import Order, TimelineEntry
 
 CANCEL, RETURN = "cancel", "return"
 CANCELLED_BY_CUSTOMER = "cancelled_by_customer"
@@ -23,7 +23,7 @@ async def find(db: AsyncSession, order_id: str, user_id: str | None = None) -> O
 
 async def record(db: AsyncSession, order: Order) -> None:
     """Write the order's present status into its timeline, publish its event, wake who follows it."""
-    await add_to_timeline(db, order, order.updated_at)
+    db.add(TimelineEntry(order_id=order.id, status=order.status, reason=order.reason, at=order.updated_at))
     await service.publish(db, event_of(order))
     on_commit(db, lambda: changes.notify(order.id))
 

@@ -74,10 +74,11 @@ class TimelineEntry(Base):
     """One status an order had, and since when. Each status occurs at most once, because no transition goes back."""
 
     __tablename__ = "timeline"
+    __table_args__ = (Index("ux_timeline_order", "order_id", "status", unique=True),)
 
-    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    """From 1."""
+    position: Mapped[int] = mapped_column(primary_key=True)
+    """Among the entries of all orders, in the order they were made."""
+    order_id: Mapped[str] = mapped_column(ForeignKey("orders.id"))
     status: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(String(200))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -96,16 +97,22 @@ async def orders_of(db: AsyncSession, user_id: str, *, offset: int, limit: int) 
 
 
 async def timeline(db: AsyncSession, order_id: str, after: int = 0) -> Sequence[TimelineEntry]:
-    """The entries of an order's timeline with a number above `after`, oldest first."""
+    """The entries of an order's timeline at positions above `after`, oldest first."""
     query = (
         select(TimelineEntry)
-        .where(TimelineEntry.order_id == order_id, TimelineEntry.number > after)
-        .order_by(TimelineEntry.number)
+        .where(TimelineEntry.order_id == order_id, TimelineEntry.position > after)
+        .order_by(TimelineEntry.position)
     )
     return (await db.scalars(query)).all()
 
 
-async def add_to_timeline(db: AsyncSession, order: Order, at: datetime) -> None:
-    """Note the present status of an order."""
-    last = await db.scalar(select(func.max(TimelineEntry.number)).where(TimelineEntry.order_id == order.id)) or 0
-    db.add(TimelineEntry(order_id=order.id, number=last + 1, status=order.status, reason=order.reason, at=at))
+async def last_position(db: AsyncSession) -> int:
+    """The position of the latest entry of any timeline; 0 before any."""
+    return await db.scalar(select(func.max(TimelineEntry.position))) or 0
+
+
+async def moved_since(db: AsyncSession, position: int) -> tuple[Sequence[str], int]:
+    """The orders whose status changed after `position`, and the position of the latest change."""
+    query = select(TimelineEntry.order_id, TimelineEntry.position).where(TimelineEntry.position > position)
+    found = (await db.execute(query.order_by(TimelineEntry.position))).all()
+    return [order_id for order_id, _ in found], found[-1][1] if found else position

@@ -10,10 +10,11 @@ from hanse import User
 from shop.orders import clerk
 from shop.orders.domain import ENDED, OrderStatus
 from shop.orders.service import changes, service
-from shop.orders.store import timeline
+from shop.orders.store import last_position, moved_since, timeline
 from shop.orders.views import TimelineView
+from shop.tail import Tail
 
-_POLL_S = 0.5
+_LOOK_AGAIN_S = 5.0
 
 
 async def _own(order_id: str, user: User) -> str:
@@ -31,13 +32,19 @@ async def follow(
     The stream ends with a status that nothing follows.
     """
     seen = last_event_id or 0
-    while True:
-        async with service.database.read() as db:
-            entries = await timeline(db, own, seen)
-        for entry in entries:
-            seen = entry.number
-            yield ServerSentEvent(event="status", id=str(seen), data=TimelineView.of(entry))
-            if OrderStatus(entry.status) in ENDED:
-                return
-        if not entries:
-            await changes.wait(own, _POLL_S)
+    with changes.listen(own) as listener:
+        while True:
+            listener.clear()
+            async with service.database.read() as db:
+                entries = await timeline(db, own, seen)
+            for entry in entries:
+                seen = entry.position
+                yield ServerSentEvent(event="status", id=str(seen), data=TimelineView.of(entry))
+                if OrderStatus(entry.status) in ENDED:
+                    return
+            if not entries:
+                await listener.wait(_LOOK_AGAIN_S)
+
+
+tail = Tail(service, changes, last_position, moved_since)
+service.on_start(tail.start)

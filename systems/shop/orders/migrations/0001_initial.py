@@ -37,8 +37,8 @@ def upgrade() -> None:
     op.create_index("ix_orders_user", "orders", ["user_id", "created_at"], unique=False)
     op.create_table(
         "timeline",
+        sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("order_id", sa.String(length=64), nullable=False),
-        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.String(length=200), nullable=False),
         sa.Column("at", sa.DateTime(), nullable=False),
@@ -46,13 +46,14 @@ def upgrade() -> None:
             ["order_id"],
             ["orders.id"],
         ),
-        sa.PrimaryKeyConstraint("order_id", "number"),
+        sa.PrimaryKeyConstraint("position"),
     )
+    op.create_index("ux_timeline_order", "timeline", ["order_id", "status"], unique=True)
 
 
 def downgrade() -> None:
     """Drop them."""
-
+    op.drop_index("ux_timeline_order", table_name="timeline")
     op.drop_table("timeline")
     op.drop_index("ux_orders_request", table_name="orders")
     op.drop_index("ix_orders_user", table_name="orders")
