@@ -100,7 +100,7 @@ def status_of(row: Sequence[Any], marks: Rows, definition: SagaDefinition | None
         correlation_id,
         traceparent,
         _time(created),
-        _time(updated),
+        _time(max([updated, *(mark[6] for mark in marks)])),
         tuple(ordered),
     )
 
