@@ -12,7 +12,7 @@ from hanse.core.errors import ConfigurationError, HanseError, Unavailable
 from hanse.events.contract import Delivery, Handler, Notice, Subscribed, Subscription
 from hanse.events.envelope import Envelope
 from hanse.events.errors import PoisonEvent
-from hanse.events.nats_pull import HEARTBEAT_S, Pull, Raw
+from hanse.events.nats_pull import BUFFER_S, HEARTBEAT_S, Pull, Raw, window
 from hanse.events.nats_streams import Streams
 from hanse.events.nats_wire import (
     EVENTS,
@@ -25,8 +25,6 @@ from hanse.events.nats_wire import (
 from hanse.events.patterns import disjoint, matcher
 from hanse.events.verdict import Verdict, after_failure, before_handling
 
-BUFFER_S = 0.05
-BUFFER_MAX = 512
 _YIELD_EVERY = 64
 _RETRY_S = 0.2
 _GIVE_BACK = b"-NAK"
@@ -77,7 +75,7 @@ class NatsSubscribed(Subscribed):
         self._in_hand: dict[bytes, None] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
         self._window = subscription.concurrency
-        self._mean_s = BUFFER_S
+        self._mean_s = BUFFER_S  # of a handler; slow until proven quick
         self._born = ""
         self._closing = False
         self._workers: list[asyncio.Task[None]] = []
@@ -164,7 +162,7 @@ class NatsSubscribed(Subscribed):
                 break
 
     async def _work(self) -> None:
-        clock, buffer = self._env.clock, self._buffer
+        clock, buffer, concurrency = self._env.clock, self._buffer, self.subscription.concurrency
         handled = 0
         while not self._closing:
             if not buffer:
@@ -180,15 +178,9 @@ class NatsSubscribed(Subscribed):
             await self._deliver(raw)
             self._mean_s += (clock.monotonic() - began - self._mean_s) * 0.05
             handled += 1
+            self._window = window(concurrency, self._mean_s)
             if handled % _YIELD_EVERY == 0:
-                self._resize()
                 await clock.sleep(0)
-
-    def _resize(self) -> None:
-        """The window holds about `BUFFER_S` of work: a slow replica must not hoard what another could handle."""
-        concurrency = self.subscription.concurrency
-        affordable = int(concurrency * BUFFER_S / max(self._mean_s, 1e-6))
-        self._window = min(BUFFER_MAX, max(concurrency, affordable))
 
     async def _deliver(self, raw: Raw) -> None:
         subject, reply, data, headers = raw

@@ -10,9 +10,23 @@ from hanse.events.nats_wire import EVENTS
 
 EXPIRES_S = 30
 HEARTBEAT_S = 1
+BUFFER_S = 0.05
+BUFFER_MAX = 512
 
 Raw = tuple[bytes, bytes, bytes, bytes | None]
 """Subject, subject to acknowledge on, payload, header block."""
+
+
+def window(concurrency: int, mean_s: float) -> int:
+    """How many events to have buffered or on their way: about `BUFFER_S` of work.
+
+    A slow replica must not hoard what another could handle, a quick one must not wait for the network.
+
+    Args:
+        concurrency: handlers at work at the same time.
+        mean_s: what one takes.
+    """
+    return min(BUFFER_MAX, max(concurrency, int(concurrency * BUFFER_S / max(mean_s, 1e-6))))
 
 
 class Pull:
