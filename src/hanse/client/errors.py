@@ -16,8 +16,9 @@ class UpstreamError(HanseError):
     A 4xx is definite: the call did nothing, and repeating it is useless (except 408, 425 and 429). A 5xx is
     `retryable`; whether the call took effect is then known to the called service at best.
 
-    `status` and `code` are what this service answers if it lets the error pass: those of a 4xx, 503 or 504 unchanged,
-    502 `upstream_error` for the rest.
+    `status` and `code` are for the caller's own decisions: those of a 4xx as the called service gave them, else 502
+    (503, 504 unchanged) and `upstream_error`. What a service answers that lets the error pass is up to
+    `hanse.service`: always a 502, 503 or 504 that names the called service.
 
     Args:
         status: of the answer; kept as `upstream_status`.
