@@ -15,7 +15,7 @@ from hanse.testing.nats_server import NatsServer
 from hanse.testing.upstream import Upstream
 
 FORK = """
-import asyncio, os, sys
+import asyncio, os, signal, sys
 from hanse.client import ServiceClient
 from hanse.core import Env
 from hanse.registry import Instance
@@ -34,6 +34,7 @@ async def call():
     await registry.stop()
 
 if os.fork() == 0:
+    signal.alarm(20)  # a child that hangs must not outlive the test
     asyncio.run(call())
     os._exit(0)
 os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
