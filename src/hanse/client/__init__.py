@@ -10,6 +10,7 @@ idempotency key; every error says whether the call may have taken effect.
 from hanse.client.errors import InvalidResponse, UpstreamError
 from hanse.client.memory import MemoryNetwork, MemoryTransport
 from hanse.client.options import ClientOptions
+from hanse.client.pyreqwest import PyreqwestTransport
 from hanse.client.response import Response
 from hanse.client.service_client import ServiceClient
 from hanse.client.targets import TargetSnapshot
@@ -23,6 +24,7 @@ __all__ = [
     "InvalidResponse",
     "MemoryNetwork",
     "MemoryTransport",
+    "PyreqwestTransport",
     "Response",
     "ServiceClient",
     "TargetSnapshot",
