@@ -27,6 +27,7 @@ from hanse.service.consumer import EventHandler
 from hanse.service.edge import Edge
 from hanse.service.health import Check
 from hanse.service.node import Hook, Node
+from hanse.service.paths import Paths
 from hanse.service.routes import Routes, ServiceRoute
 from hanse.service.upstream import Upstream
 from hanse.telemetry import Logs, Metrics, Tracer, get_logger, traceparent
@@ -274,7 +275,7 @@ class Service(Routes, FastAPI, Generic[S]):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Starlette's hook: `Edge` around users' middleware around the router, and nothing else."""
-        app: ASGIApp = AsyncExitStackMiddleware(self.router)
+        app: ASGIApp = AsyncExitStackMiddleware(Paths(self.router))
         for middleware, args, kwargs in reversed(self.user_middleware):
             app = middleware(app, *args, **kwargs)
         kept = {kind: handler for kind, handler in self.exception_handlers.items() if handler not in _REPLACED}
