@@ -3,7 +3,8 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +100,7 @@ class Publisher:
             Refused: it has refused one since it started.
             Unavailable: it has not followed in 10 s.
         """
-        await self._acknowledged({})
+        await self._acknowledged(FILES, {})
 
     async def _publish(self, model: GatewayModel, files: dict[str, File]) -> tuple[str, ...]:
         before = self.versions()
@@ -118,8 +119,7 @@ class Publisher:
             else:
                 await self._place(files, changed)
         except Refused:
-            for name, text in old.items():
-                self._write(name, text)
+            await self._restore(old)
             raise
         return tuple(changed)
 
@@ -133,23 +133,33 @@ class Publisher:
         return [{k: v for k, v in c.items() if k != "@type"} for c in there if c["name"] not in wanted]
 
     async def _place(self, files: dict[str, File], names: list[str]) -> None:
-        running = bool(await self._admin.state())
-        refused = await self._admin.refused() if running else {}
-        for name in files:
-            if name in names:
-                self._write(name, _Content.of(files[name]).text)
-        if running:
-            await self._acknowledged(refused)
+        """Put files in place one after the other, each only when Envoy has taken over the one before: it hears of
+        renames in no particular order, and routes that come before their clusters answer 503."""
+        for name in (name for name in files if name in names):
+            running = bool(await self._admin.state())
+            refused = await self._admin.refused() if running else {}
+            self._write(name, _Content.of(files[name]).text)
+            if running:
+                await self._acknowledged((name,), refused)
 
-    async def _acknowledged(self, refused_before: dict[str, int]) -> None:
-        wanted = self.versions()
+    async def _restore(self, texts: dict[str, str]) -> None:
+        """Put back what lay there before; what names others first, so that nothing it names is missing."""
+        for name in reversed(FILES):
+            if name in texts and texts[name] != (self._folder / name).read_text():
+                self._write(name, texts[name])
+                with suppress(HanseError):  # the refusal is what the caller must hear of
+                    await self._acknowledged((name,), await self._admin.refused())
+
+    async def _acknowledged(self, names: Iterable[str], refused_before: dict[str, int]) -> None:
+        there = self.versions()
+        wanted = {name: there[name] for name in names}
         until = self._clock.monotonic() + _ACK_S
-        while await self._admin.applied() != wanted:
+        while not wanted.items() <= (await self._admin.applied()).items():
             refused = await self._admin.refused()
             if bad := [name for name in wanted if refused.get(name, 0) > refused_before.get(name, 0)]:
                 raise Refused(f"Envoy refuses {', '.join(bad)}: {self._complaints()}", files=bad)
             if self._clock.monotonic() > until:
-                raise Unavailable(f"Envoy has not taken over its files in {_ACK_S:g} s")
+                raise Unavailable(f"Envoy has not taken over {', '.join(wanted)} in {_ACK_S:g} s")
             await self._clock.sleep(_POLL_S)
 
     def _write(self, name: str, text: str) -> None:
