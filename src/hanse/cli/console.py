@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections import deque
+from shutil import get_terminal_size
 from typing import Any, TextIO
 
 from hanse.cli.output import colourful, headline, say_json, status_table
@@ -71,8 +72,10 @@ class Console(Witness):
             self._line(record.as_json().decode(errors="replace"))
 
     async def finish(self) -> None:
-        """Write what is still to be written, for at most a second."""
+        """Say that it has ended, and write what is still to be written, for at most a second."""
         self._erase()
+        if self._text:
+            self._line(f"  {self._env.node} is down")
         try:
             async with asyncio.timeout(1.0):
                 while self._writer is not None:
@@ -84,11 +87,8 @@ class Console(Witness):
         """`starting nats ✓ envoy … users ✓`, on one line that is written over; on a terminal only."""
         if not (self._text and self._starting and self._parts):
             return
-        shown = []
-        for part, state in self._parts.items():
-            mark, colour = _MARKS.get(state, ("…", _DIM))
-            shown.append(f"{part} {paint(mark, colour, self._colour)}")
-        sys.stdout.write(f"{_ERASE}  {paint('starting', _DIM, self._colour)} {' '.join(shown)}")
+        columns = get_terminal_size().columns
+        sys.stdout.write(f"{_ERASE}  {progress(self._parts, columns - 3, colour=self._colour)}")
         sys.stdout.flush()
 
     def _erase(self) -> None:
@@ -121,6 +121,27 @@ class Console(Witness):
             sys.stdout.flush()
         except (BrokenPipeError, ValueError):
             return  # whoever read has gone; the system runs on, and its logs are in the files
+
+
+def progress(parts: dict[str, str], columns: int, *, colour: bool) -> str:
+    """`starting nats ✓ envoy … users ✓`; where that is too wide, how many are up and who is still awaited.
+
+    Args:
+        parts: name → state, empty while it is being started.
+        columns: the longest that the line may be, colours not counted.
+    """
+    head, names = "starting", list(parts)
+    if len(head) + sum(len(name) + 3 for name in names) > columns:
+        names = [name for name, state in parts.items() if state != "ready"]
+        head = f"starting, {len(parts) - len(names)} of {len(parts)} are ready,"
+    left, shown = columns - len(head), [paint(head, _DIM, colour)]
+    for name in names:
+        left -= len(name) + 3
+        if left < 0:
+            break
+        mark, shade = _MARKS.get(parts[name], ("…", _DIM))
+        shown.append(f"{name} {paint(mark, shade, colour)}")
+    return " ".join(shown)
 
 
 def _json(facts: dict[str, Any]) -> str:

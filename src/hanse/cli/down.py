@@ -1,6 +1,7 @@
 """`hanse down`: stop a running system and wait until it has gone."""
 
 import os
+import select
 import signal
 import time
 from argparse import ArgumentParser, Namespace
@@ -28,6 +29,7 @@ def run(arguments: Namespace) -> int:
     state = running(arguments.path)
     lock = SystemLock(state.lock)
     pid = lock.holder()
+    watch = _watch(pid)
     try:
         list(ask(state.socket, "down"))
     except HanseError:
@@ -35,7 +37,7 @@ def run(arguments: Namespace) -> int:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _WAIT_S
-    while lock.holder() is not None:
+    while lock.holder() is not None or _runs(watch):
         if time.monotonic() > deadline:
             raise Unavailable(f"it still drains after {_WAIT_S:.0f} s (pid {pid})")
         time.sleep(_STEP_S)
@@ -44,3 +46,15 @@ def run(arguments: Namespace) -> int:
     else:
         print(f"{subject(state)} is down")
     return 0
+
+
+def _watch(pid: int | None) -> int | None:
+    """A descriptor that tells when the process has ended, even if its parent has not noticed; None: it has already."""
+    try:
+        return os.pidfd_open(pid) if pid else None
+    except ProcessLookupError:
+        return None
+
+
+def _runs(watch: int | None) -> bool:
+    return watch is not None and not select.select([watch], [], [], 0)[0]

@@ -12,14 +12,13 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+from hanse.core.errors import ConfigurationError
+
 READY_FD = "HANSE_READY_FD"
-"""Names the descriptor on which a service reports, in one line: `ready <host> <port>`, or `failed <why>`."""
+"""Names the descriptor on which a service reports, in one line: `ready`, or `failed <why>`."""
 
 UNUSABLE = 78
 """Exit code of a child whose application can't be loaded (EX_CONFIG): only an edit can help."""
-
-MISCONFIGURED = 2
-"""What `hanse.service.server.run` returns for a service that is put together wrongly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +75,21 @@ def _settle(order: Order, descriptors: Sequence[int]) -> None:
 
 
 def _serve(order: Order) -> int:
-    """Import the application here first, to say exactly where that fails; then the service's own server takes over."""
+    """Serve until told to stop; the exit code."""
     from hanse.service.server import run
 
+    status = int(os.environ[READY_FD])
+    pipe = os.fstat(status).st_ino
+    imported = False
     try:
         import_module(order.app.partition(":")[0])
+        imported = True
+        return run(order.app)
     except Exception as error:
         why = explain(error, order.root)
         _log(order, why, error)
-        _report(f"failed {why}")
-        return UNUSABLE
-    try:
-        code = run(order.app)
-    except Exception as error:
-        _log(order, explain(error, order.root), error)
-        return 1
-    return UNUSABLE if code == MISCONFIGURED else code
+        _report(status, pipe, f"failed {why}")
+        return 1 if imported and not isinstance(error, ConfigurationError) else UNUSABLE
 
 
 def _log(order: Order, why: str, error: Exception) -> None:
@@ -135,11 +133,11 @@ def _relative(filename: str, root: str) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else filename
 
 
-def _report(line: str) -> None:
-    try:
-        os.write(int(os.environ[READY_FD]), f"{line}\n".encode())
-    except OSError:
-        return  # the supervisor has heard already, or is gone
+def _report(status: int, pipe: int, line: str) -> None:
+    """Tell the supervisor, unless the server has: then the descriptor is closed, and its number may be a file."""
+    with suppress(OSError):
+        if os.fstat(status).st_ino == pipe:
+            os.write(status, f"{line}\n".encode())
 
 
 def _open_descriptors() -> list[int]:

@@ -57,15 +57,18 @@ class Crew:
             await replica.settled()
         return self._phase(self._replicas[service])
 
-    async def renew(self, services: Iterable[str]) -> None:
+    async def renew(self, services: Iterable[str], *, hurry: bool = False) -> None:
         """Replace the processes of these services by new ones; returns when those are ready or have failed.
+
+        Args:
+            hurry: the old processes shall end almost at once, whatever they have in hand.
 
         Raises:
             NotFound: there is no such service.
         """
         chosen = [replica for name in services for replica in self._of(name)]
         for replica in chosen:
-            replica.renew()
+            replica.renew(hurry=hurry)
         for replica in chosen:
             await replica.settled()
 

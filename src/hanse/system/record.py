@@ -8,6 +8,7 @@ _SHOWN_APART = {"ts", "timestamp", "level", "event", "service", "version", "inst
 _SHOWN_NEVER = {"trace_id", "span_id", "logger", "system"}
 _PALETTE = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
 _LEVELS = {"debug": 2, "warning": 33, "error": 31, "critical": 31}
+_SHORT = {"warning": "warn", "critical": "fatal"}
 _RESET = "\x1b[0m"
 _DIM = 2
 _RED = 31
@@ -54,7 +55,7 @@ class Record:
         parts = (
             paint(time, _DIM, colour),
             paint(self.service.ljust(width), shade(self.service), colour),
-            paint(level[:5].ljust(5), _LEVELS.get(level, 0), colour),
+            paint(_SHORT.get(level, level)[:5].ljust(5), _LEVELS.get(level, 0), colour),
             paint(str(fields.get("event", "")), _RED if level in {"error", "critical"} else 0, colour),
             paint(pairs, _DIM, colour),
         )

@@ -23,6 +23,8 @@ STABLE_S = 5.0
 """A process that lived this long starts the backoff anew when it crashes."""
 ABSENT_FROM_S = 1.0
 """From this backoff on the instance is taken out of the registry; below it callers wait on the open socket."""
+_HURRY_S = 0.05
+_LEAVE_S = 2.0
 
 
 class Phase(StrEnum):
@@ -83,6 +85,7 @@ class Replica:
         self._life: _Life | None = None
         self._generation = 0
         self._pause = 0.0
+        self._hurry = False
         self._ghosts: dict[str, None] = {}
         self._renew = asyncio.Event()
         self._stop = asyncio.Event()
@@ -108,8 +111,13 @@ class Replica:
         """Until the latest start has come to an end: ready, failed or crashed."""
         await self._settled.wait()
 
-    def renew(self) -> None:
-        """Replace the process by a new one, which imports the application anew."""
+    def renew(self, *, hurry: bool = False) -> None:
+        """Replace the process by a new one, which imports the application anew.
+
+        Args:
+            hurry: the old code shall not answer for long: its requests get a twentieth of a second to end.
+        """
+        self._hurry = hurry
         self._settled.clear()
         self._pause = 0.0
         self._renew.set()
@@ -157,8 +165,7 @@ class Replica:
             return
         self.reason = life.report.result()
         if self.reason:
-            life.fork.signal(signal.SIGTERM)
-            await life.fork.exited.wait()
+            await self._ended(life.fork, _LEAVE_S)  # by itself: its exit code says whether to try again
             await self._not_started(life)
         else:
             self._took_over(life)
@@ -209,7 +216,7 @@ class Replica:
         self.phase = Phase.READY
         self._settled.set()
         if former is not None:
-            self._retire(former)
+            self._retire(former, hurry=self._hurry)
         for ghost in self._ghosts:
             self._spawn(self._ground.forget(self.service.name, ghost))
         self._ghosts.clear()
@@ -243,18 +250,25 @@ class Replica:
             self._ghosts.clear()
         await self._any(timeout_s=self._pause)
 
-    def _retire(self, life: _Life) -> None:
+    def _retire(self, life: _Life, *, hurry: bool = False) -> None:
         async def retire() -> None:
             life.fork.signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(self._ground.grace_s):
-                    await life.fork.exited.wait()
-            except TimeoutError:
-                life.fork.signal(signal.SIGKILL)
-                await life.fork.exited.wait()
+            if hurry:
+                await self._ground.env.clock.sleep(_HURRY_S)
+                life.fork.signal(signal.SIGTERM)  # a server that is told twice ends at once
+            await self._ended(life.fork, self._ground.grace_s)
             await self._ground.forget(self.service.name, life.instance)
 
         self._spawn(retire())
+
+    async def _ended(self, fork: Fork, patience_s: float) -> None:
+        """Until the process has ended; it is killed when that takes longer than `patience_s`."""
+        try:
+            async with asyncio.timeout(patience_s):
+                await fork.exited.wait()
+        except TimeoutError:
+            fork.signal(signal.SIGKILL)
+            await fork.exited.wait()
 
     def _spawn(self, work: Awaitable[None]) -> None:
         async def quietly() -> None:

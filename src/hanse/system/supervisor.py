@@ -208,7 +208,7 @@ class Supervisor:
                 self.logs.say(f"{names} changed: the topology is read at `hanse up` only", level="warning")
             if edit.services:
                 began = self._env.clock.monotonic()
-                await self._crew.renew(edit.services)
+                await self._crew.renew(edit.services, hurry=True)
                 took = f"{(self._env.clock.monotonic() - began) * 1000:.0f} ms"
                 self.logs.say(f"{names} changed", reloaded=", ".join(edit.services), took=took)
 

@@ -36,6 +36,7 @@ _WARM = (
     "hanse.durable",
     "hanse.client",
     "granian.server.embed",
+    "pydantic.v1",  # FastAPI loads it when it builds the first route
     "pyreqwest.client",
     "anyio._backends._asyncio",
     "sqlalchemy.ext.asyncio",

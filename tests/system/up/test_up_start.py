@@ -157,12 +157,13 @@ def test_keys_outlive_a_restart(store: Up) -> None:
     assert (store.folder / ".hanse" / "keys" / "system.jwk").read_text() == key
 
 
-def test_help_answers_at_once() -> None:
-    import time
+def test_help_takes_less_than_50_ms_of_the_processor() -> None:
+    import resource
 
     took = []
     for _ in range(5):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([*HANSE, "--help"], capture_output=True, check=True)
-        took.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(took) < 0.05

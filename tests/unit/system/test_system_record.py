@@ -24,7 +24,7 @@ def test_broken_json_and_broken_utf8_are_text() -> None:
 
 
 def test_text_is_aligned_and_leaves_out_what_only_machines_read() -> None:
-    assert Record("orders", JSON, AT).as_text(8, colour=False) == '06:25:01  orders    warni  late  order="a b"'
+    assert Record("orders", JSON, AT).as_text(8, colour=False) == '06:25:01  orders    warn   late  order="a b"'
 
 
 def test_a_traceback_is_shown_below() -> None:
