@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from up_store import HANSE, Up, alive, eventually, hanse
+from up_store import HANSE, Up, alive, eventually, fetch, hanse
 
 pytestmark = pytest.mark.system
 
@@ -37,8 +37,6 @@ def test_a_crash_is_not_seen_by_a_caller_who_waits(store: Up) -> None:
     store.start()
     address = store.service("orders")["replicas"][0]["address"]
     os.kill(store.pids("orders")[0], signal.SIGKILL)
-    from up_store import fetch
-
     assert fetch(f"http://{address}/word")[0] == 200  # the socket outlived the process
 
 
@@ -151,7 +149,6 @@ def test_a_restart_refuses_no_request(store: Up) -> None:
     store.start()
     before, answers, done = store.pids("orders"), [], threading.Event()
     url = f"{store.ps()['gateway']}/api/orders/word"
-    from up_store import fetch
 
     def ask() -> None:
         while not done.is_set():
@@ -171,6 +168,18 @@ def test_a_restart_refuses_no_request(store: Up) -> None:
     unknown = hanse("restart", "oders", "--system", str(store.path))
     assert unknown.returncode == 1
     assert 'there is no service "oders"; there are: orders, users' in unknown.stderr
+
+
+@pytest.mark.parametrize("verb", [("restart", "orders"), ("scale", "orders=0"), ("down",)])
+def test_a_request_in_hand_is_finished_by_the_process_that_has_it(store: Up, verb: tuple[str, ...]) -> None:
+    store.start()
+    pid, url, answers = store.pids("orders")[0], f"{store.ps()['gateway']}/api/orders/slow", []
+    caller = threading.Thread(target=lambda: answers.append(fetch(url, "POST")))
+    caller.start()
+    eventually(lambda: "slow begins" in store.text(), "the request is in hand")
+    assert store.ask(*verb).returncode == 0
+    caller.join()
+    assert answers == [(200, {"word": "one", "pid": pid})]
 
 
 def test_scale_up_and_down(store: Up) -> None:

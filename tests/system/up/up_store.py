@@ -26,6 +26,13 @@ WORD = "one"
 @service.get("/word")
 async def word() -> dict[str, str | int]:
     return {{"word": WORD, "pid": os.getpid()}}
+
+
+@service.post("/slow")
+async def slow() -> dict[str, str | int]:
+    print("slow begins", flush=True)
+    await service.env.clock.sleep(1.0)
+    return {{"word": WORD, "pid": os.getpid()}}
 """
 
 TOPOLOGY = """\
@@ -123,9 +130,9 @@ def hanse(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([*HANSE, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
-def fetch(url: str) -> tuple[int, Any]:
+def fetch(url: str, method: str = "GET") -> tuple[int, Any]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
