@@ -1,8 +1,9 @@
 """Answers to requests that carry an idempotency key, kept in the transaction that did the work."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -31,6 +32,18 @@ class Idempotency:
         self._env = env
         self._store = store
 
+    async def stored(self, scope: str, key: str, fingerprint: str) -> StoredResponse | None:
+        """The answer given to a key, if there is one; holds no lock and claims nothing.
+
+        For requests that call other services before they write: look here first, do the calls, and `begin` with the
+        first write: no transaction then waits for a network.
+
+        Raises:
+            KeyReused: the key came with another request before.
+        """
+        rows = await self._store.read("idempotency_read", {"scope": scope, "key": key})
+        return _answer(rows[0], fingerprint) if rows and rows[0][1] is not None else None
+
     async def begin(self, session: AsyncSession, scope: str, key: str, fingerprint: str) -> StoredResponse | None:
         """Claim a key, or get the answer that was given to it.
 
@@ -51,12 +64,7 @@ class Idempotency:
         if await self._store.run_in(session, "idempotency_begin", values) == 1:
             return None
         rows = await self._store.rows_in(session, "idempotency_read", values)
-        print_before, status, headers, body = rows[0]
-        if print_before != fingerprint:
-            raise KeyReused("this idempotency key was used for a different request")
-        if status is None:
-            raise KeyInProgress("the first request with this idempotency key has not been answered yet")
-        return StoredResponse(status, body, json.loads(headers))
+        return _answer(rows[0], fingerprint)
 
     async def finish(self, session: AsyncSession, scope: str, key: str, response: StoredResponse) -> None:
         """Keep the answer; in the same transaction as `begin`."""
@@ -68,3 +76,12 @@ class Idempotency:
             "body": response.body,
         }
         await self._store.run_in(session, "idempotency_finish", values)
+
+
+def _answer(row: Sequence[Any], fingerprint: str) -> StoredResponse:
+    before, status, headers, body = row
+    if before != fingerprint:
+        raise KeyReused("this idempotency key was used for a different request")
+    if status is None:
+        raise KeyInProgress("the first request with this idempotency key has not been answered yet")
+    return StoredResponse(status, body, json.loads(headers))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hanse.core import Env, RequestContext, use
-from hanse.core.errors import Unavailable
+from hanse.core.errors import HanseError, Unavailable
 from hanse.durable.context import SagaContext
 from hanse.durable.definition import Call, StepDefinition
 from hanse.durable.errors import LeaseLost
@@ -21,6 +21,9 @@ from hanse.durable.options import Attempt, DurableOptions, Hooks, SagaEnd
 from hanse.durable.store import Store
 from hanse.durable.verdict import Verdict, explain, judge
 from hanse.durable.worker import Worker
+
+_LONGEST_ASKED_S = 60.0
+"""A pause that another service asks for is kept up to here."""
 
 
 @dataclass(slots=True)
@@ -195,7 +198,9 @@ class Runner:
         await self._patiently(lambda: self._journal.write_failure(instance, explain(error)))
         if self.closing:
             raise LeaseLost(f"saga {instance.id} is left to another replica")
-        await self._env.clock.sleep(self._options.retry.pause(instance.attempt, self._env.random))
+        pause_s = self._options.retry.pause(instance.attempt, self._env.random)
+        asked_s = error.details.get("retry_after", 0.0) if isinstance(error, HanseError) else 0.0
+        await self._env.clock.sleep(max(pause_s, min(asked_s, _LONGEST_ASKED_S)))
         return False
 
     def _failure_kind(self, work: _Try, verdict: Verdict) -> Kind:

@@ -1,6 +1,8 @@
 """What a service does with sagas: make them known, start them, ask how they stand, take parked ones up again."""
 
-from collections.abc import Callable
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,7 +19,7 @@ from hanse.durable.options import Hooks
 from hanse.durable.register import Register
 from hanse.durable.runner import Runner
 from hanse.durable.status import SagaStatus, status_of
-from hanse.durable.store import Store
+from hanse.durable.store import Rows, Store
 from hanse.durable.worker import Worker
 
 
@@ -112,16 +114,14 @@ class Sagas:
         rows = await self._store.read("saga_read", {"id": saga_id})
         if not rows:
             raise NotFound(f"there is no saga {saga_id}")
-        marks = await self._store.read("saga_steps", {"id": saga_id})
-        known = self._register.find(rows[0][1], rows[0][2])
-        return status_of(tuple(rows[0]), marks, known.definition if known else None)
+        return (await self._statuses(rows))[0]
 
     async def recent(
         self, which: Literal["live", "ended", "stuck"] = "live", *, limit: int = 100
     ) -> tuple[SagaStatus, ...]:
         """The newest sagas of that kind, at most `limit` (1–1,000)."""
         rows = await self._store.read(f"saga_list_{which}", {"count": min(max(limit, 1), 1000)})
-        return tuple([await self.status(row[0]) for row in rows])
+        return await self._statuses(rows)
 
     async def retry_stuck(self, saga_id: str) -> None:
         """Have a stuck saga go on: its parked compensations are tried again, by any replica.
@@ -135,6 +135,16 @@ class Sagas:
                 raise NotFound(f"there is no stuck saga {saga_id}")
             await self._store.run_in(session, "saga_unpark_marks", values)
             self._store.on_commit(session, self._adoption.bell.ring)
+
+    async def _statuses(self, rows: Rows) -> tuple[SagaStatus, ...]:
+        marks: dict[str, list[Sequence[Any]]] = defaultdict(list)
+        for mark in await self._store.read("saga_steps", {"ids": json.dumps([row[0] for row in rows])}):
+            marks[mark[0]].append(mark)
+        found = []
+        for row in rows:
+            known = self._register.find(row[1], row[2])
+            found.append(status_of(row, marks[row[0]], known.definition if known else None))
+        return tuple(found)
 
     def _birth(self, cls: type, given: Any, saga_id: str | None) -> "_Birth":
         known = self._register.add(cls)

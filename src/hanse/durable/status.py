@@ -66,13 +66,13 @@ def status_of(row: Sequence[Any], marks: Rows, definition: SagaDefinition | None
 
     Args:
         row: as `saga_read` gives it.
-        marks: as `saga_steps` gives them, by time.
+        marks: those of this saga, as `saga_steps` gives them, by time.
         definition: names the steps that have not begun; None when this service does not know the saga.
     """
     saga_id, name, version, state, attempt, trouble, error, correlation_id, traceparent, created, updated = row
     now = State(state)
     steps: dict[str, StepStatus] = {}
-    for _, kind, step, attempts, failure, started, ended in marks:
+    for _, _, kind, step, attempts, failure, started, ended in marks:
         before = steps.get(step)
         began = before.started_at if before else _time(started)
         steps[step] = StepStatus(
@@ -87,7 +87,7 @@ def status_of(row: Sequence[Any], marks: Rows, definition: SagaDefinition | None
             ordered[at] = StepStatus(ordered[at].name, "running", attempt, began, None, trouble)
     if now is State.UNDOING and definition is not None:
         undoable = [step.undo is not None for step in definition.steps]
-        action = Machine.restore(undoable, [(mark[0], Kind(mark[1])) for mark in marks]).action()
+        action = Machine.restore(undoable, [(mark[1], Kind(mark[2])) for mark in marks]).action()
         if action is not None:
             ordered[action.step] = replace(ordered[action.step], state="undoing", ended_at=None)
     return SagaStatus(
@@ -100,7 +100,7 @@ def status_of(row: Sequence[Any], marks: Rows, definition: SagaDefinition | None
         correlation_id,
         traceparent,
         _time(created),
-        _time(max([updated, *(mark[6] for mark in marks)])),
+        _time(max([updated, *(mark[7] for mark in marks)])),
         tuple(ordered),
     )
 

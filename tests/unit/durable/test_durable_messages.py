@@ -217,6 +217,11 @@ async def test_concurrent_duplicates_of_a_request_get_the_first_ones_answer(repl
         (201, b"order 2", "/orders/1")
     }
     assert (await handle("k2")).body == b"order 3"
+    stored = await replica.durable.idempotency.stored("POST /orders u1", "k2", "digest")
+    assert stored == StoredResponse(201, b"order 3", {"location": "/orders/1"})
+    assert await replica.durable.idempotency.stored("POST /orders u2", "k2", "digest") is None
+    with pytest.raises(KeyReused):
+        await replica.durable.idempotency.stored("POST /orders u1", "k2", "another")
 
 
 async def test_a_key_used_for_another_request_or_never_answered_is_refused(replica: Any) -> None:

@@ -214,6 +214,22 @@ async def test_a_local_step_is_all_or_nothing(shop: Any, world: World) -> None:
     assert world.log == ["reserve", "confirm", "confirm", "release held-o1"], "rolled back, so there is nothing to undo"
 
 
+async def test_a_local_step_that_was_given_up_needs_no_undo(shop: Any, world: World) -> None:
+    @saga("local")
+    class Local:
+        @step(compensate="undo", attempts=2)
+        async def save(self, order_id: str, db: AsyncSession) -> None:
+            raise Unavailable("busy")
+
+        async def undo(self) -> None:
+            world.log.append("undo")
+
+    assert await shop.finish(Local, "o1") == "undone"
+    (status,) = await shop.durable.sagas.recent("ended")
+    assert (status.steps[0].state, status.steps[0].attempts) == ("failed", 2)
+    assert world.log == []
+
+
 async def test_a_rolled_back_start_never_runs(shop: Any, world: World) -> None:
     with pytest.raises(ZeroDivisionError):
         async with shop.database.transaction() as session:

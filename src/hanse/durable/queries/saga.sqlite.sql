@@ -68,17 +68,20 @@ SELECT id, name, version, state, attempt, trouble, error, correlation_id, tracep
 FROM hanse_saga WHERE id = :id;
 
 -- name: saga_steps
-SELECT step, kind, name, attempts, error, started_at, at FROM hanse_saga_step
-WHERE saga_id = :id ORDER BY at, step, kind;
+SELECT saga_id, step, kind, name, attempts, error, started_at, at FROM hanse_saga_step
+WHERE saga_id IN (SELECT value FROM json_each(:ids)) ORDER BY saga_id, at, step, kind;
 
 -- name: saga_list_live
-SELECT id FROM hanse_saga WHERE state < 3 ORDER BY created_at DESC, id DESC LIMIT :count;
+SELECT id, name, version, state, attempt, trouble, error, correlation_id, traceparent, created_at, updated_at
+FROM hanse_saga WHERE state < 3 ORDER BY created_at DESC, id DESC LIMIT :count;
 
 -- name: saga_list_ended
-SELECT id FROM hanse_saga WHERE state >= 3 ORDER BY updated_at DESC, id DESC LIMIT :count;
+SELECT id, name, version, state, attempt, trouble, error, correlation_id, traceparent, created_at, updated_at
+FROM hanse_saga WHERE state >= 3 ORDER BY updated_at DESC, id DESC LIMIT :count;
 
 -- name: saga_list_stuck
-SELECT id FROM hanse_saga WHERE state = 5 ORDER BY updated_at DESC, id DESC LIMIT :count;
+SELECT id, name, version, state, attempt, trouble, error, correlation_id, traceparent, created_at, updated_at
+FROM hanse_saga WHERE state = 5 ORDER BY updated_at DESC, id DESC LIMIT :count;
 
 -- name: saga_live
 SELECT count(*) FROM hanse_saga WHERE state < 3;
