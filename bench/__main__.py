@@ -9,6 +9,7 @@ from bench.harness.report import table
 from bench.harness.result import Result
 
 BENCHMARKS = {
+    "B1b": ("bench.gateway", "the gateway with everything on against a bare Envoy with one route"),
     "B10": ("bench.start_shop", "`hanse up` of the whole shop against one uvicorn per service"),
     "B11": ("bench.reload", "edit a handler until the new code answers, against uvicorn --reload"),
     "B12": ("bench.orders", "orders per second through gateway, saga, payment, inventory, events, notification"),

@@ -69,6 +69,7 @@ class Envoy(Component):
         self._process: Process | None = None
         self._admin: Admin | None = None
         self._publisher: Publisher | None = None
+        self._owned = False
 
     @property
     def url(self) -> str:
@@ -100,7 +101,9 @@ class Envoy(Component):
                 f"the gateway has no configuration yet: publish one first ({missing[0]} is missing)"
             )
         await self._end_leftover(admin)
-        self._env.scope.own(self._kill)
+        if not self._owned:
+            self._env.scope.own(self._kill)
+            self._owned = True
         self._process = await self._spawn()
         try:
             async with asyncio.timeout(_START_S):
@@ -158,6 +161,7 @@ class Envoy(Component):
         except TimeoutError:
             self._kill()
             await self._process.wait()
+        self._parts()[0].socket.unlink(missing_ok=True)
 
     def _parts(self) -> tuple[Admin, Publisher]:
         """Made at first use, because making them touches the disk."""
