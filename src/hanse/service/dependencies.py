@@ -57,9 +57,8 @@ async def user(connection: HTTPConnection) -> Principal:
 
 async def maybe_user(connection: HTTPConnection) -> Principal | None:
     """The user, or None when the request carries no token; a token that is not valid is still a 401."""
-    if "authorization" not in connection.headers and "access_token" not in connection.query_params:
-        return None
-    return node_of(connection).parts.identity.user(connection)
+    identity = node_of(connection).parts.identity
+    return None if identity.offered(connection) is None else identity.user(connection)
 
 
 async def caller(connection: HTTPConnection) -> Principal:

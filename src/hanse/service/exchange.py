@@ -36,6 +36,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _OTHER = "_OTHER"
 _MAX_CORRELATION = 128
 _MAX_TIMEOUT_MS = 3_600_000
+_MAX_LENGTH_DIGITS = 15
 _STREAM = b"text/event-stream"
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -127,8 +128,11 @@ class Exchange:
             if length is not None:  # RFC 9112, section 6.1: a sign of request smuggling
                 raise HTTPException(400, "Content-Length and Transfer-Encoding exclude each other.")
             return self._counted
-        if length is not None and int(length) > self.node.settings.body_limit_bytes:
-            raise HTTPException(413, headers={"connection": "close"})
+        if length is not None:
+            if not length.isdigit():
+                raise HTTPException(400, "Content-Length is not a number.")
+            if len(length) > _MAX_LENGTH_DIGITS or int(length) > self.node.settings.body_limit_bytes:
+                raise HTTPException(413, headers={"connection": "close"})
         if self.remaining_s is not None and self.remaining_s <= 0:
             raise DeadlineExceeded("the time for this request had run out before it arrived")
         return self._receive

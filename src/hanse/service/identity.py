@@ -45,13 +45,16 @@ class Identity:
         """
         context = current()
         if context.principal is None:
-            header = connection.headers.get("authorization")
-            token = _bearer(header) if header is not None else _from_query(connection)
-            principal = self._verify(token)
+            principal = self._verify(self.offered(connection) or "")
             if principal.claims.get("iss") != self._user_issuer:
                 raise Unauthenticated("this token was not made for a user")
             context.principal = principal
         return context.principal
+
+    def offered(self, connection: HTTPConnection) -> str | None:
+        """The user's token as it came, "" where the header holds none; None when the request does not try."""
+        header = connection.headers.get("authorization")
+        return _bearer(header) if header is not None else _from_query(connection)
 
     def caller(self, connection: HTTPConnection) -> Principal:
         """The service that sent the request; its `subject` is its name.
@@ -83,8 +86,6 @@ def _bearer(header: str) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _from_query(connection: HTTPConnection) -> str:
+def _from_query(connection: HTTPConnection) -> str | None:
     streams = connection.scope["type"] == "websocket" or "text/event-stream" in connection.headers.get("accept", "")
-    if not streams:
-        return ""
-    return str(connection.query_params.get("access_token", ""))
+    return connection.query_params.get("access_token") if streams else None

@@ -73,11 +73,12 @@ async def serve(service: Service[Any], settings: ServiceSettings, *, ready_fd: i
     stop = _on_signals()
     service.running_node = node
     try:
-        await node.start()
+        if not await _started(node, stop):
+            return True
         host, port = listener.getsockname()[:2]
         server = _Granian(service, listener)
         serving = node.env.scope.spawn(server.serve(), name="http server")
-        await node.announce(settings.host if settings.host not in ("0.0.0.0", "::") else host, port)
+        await node.announce(socket.gethostname() if host in ("0.0.0.0", "::") else host, port)
         node.log.info("service is ready", host=host, port=port)
         if ready_fd is not None:
             _tell(ready_fd, "ready")
@@ -138,6 +139,22 @@ def _tell(fd: int, line: str) -> None:
         os.write(fd, f"{line}\n".encode())
     with suppress(OSError):
         os.close(fd)
+
+
+async def _started(node: Node, stop: asyncio.Event) -> bool:
+    """Start the node; False when the process was told to stop meanwhile."""
+    starting = asyncio.create_task(node.start(), name="start")
+    told = asyncio.create_task(stop.wait(), name="stop before start")
+    try:
+        await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            return False
+        await starting
+        return True
+    finally:
+        told.cancel()
 
 
 async def _end(node: Node, server: _Granian, serving: "asyncio.Task[None]", stop: asyncio.Event) -> bool:

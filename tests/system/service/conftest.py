@@ -44,14 +44,23 @@ class ServiceProcess:
                 stderr=log,
             )
         os.close(writing)
-        self.said = self._read(reading)
+        self._reading: int | None = reading
+        self.said = ""
 
-    def _read(self, fd: int) -> str:
-        """What it says on the status descriptor until it closes it."""
+    def read(self) -> None:
+        """Wait for what it says on the status descriptor until it closes it."""
+        assert self._reading is not None
+        fd, self._reading = self._reading, None
         with selectors.DefaultSelector() as selector, os.fdopen(fd, "rb") as pipe:
             selector.register(pipe, selectors.EVENT_READ)
             assert selector.select(_READY_S), f"neither ready nor failed:\n{self.log()}"
-            return pipe.read().decode()
+            self.said = pipe.read().decode()
+
+    def close(self) -> None:
+        for connection in self.connections:
+            connection.close()
+        if self._reading is not None:
+            os.close(self._reading)
 
     def log(self) -> str:
         return self.log_file.read_text()
@@ -109,21 +118,22 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     started: list[ServiceProcess] = []
     sockets: list[socket.socket] = []
 
-    def start(app: str, *, on: socket.socket | None = None, **env: str) -> ServiceProcess:
+    def start(app: str, *, on: socket.socket | None = None, wait: bool = True, **env: str) -> ServiceProcess:
         if on is None:
             on = listener()
             sockets.append(on)
         variables = {f"HANSE_{name.upper()}": value for name, value in env.items()}
         started.append(ServiceProcess(app, tmp_path, on, variables))
+        if wait:
+            started[-1].read()
         return started[-1]
 
     yield start
     for process in started:
-        for connection in process.connections:
-            connection.close()
         if process.process.poll() is None:
             process.process.kill()
         process.process.wait()
+        process.close()
     for it in sockets:
         it.close()
 

@@ -99,6 +99,28 @@ def test_a_websocket_is_told_that_the_service_restarts(launch: Any) -> None:
     assert process.wait() == 0
 
 
+def test_a_stream_whose_reader_left_is_ended(launch: Any) -> None:
+    process = launch("waiter:service")
+    with socket.create_connection(("127.0.0.1", process.port), 10) as connection:
+        connection.sendall(b"GET /events HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n")
+        received = b""
+        while b"first" not in received:
+            received += connection.recv(4096)
+        assert "http_server_active_requests 1.0" in process.call("GET", "/metrics")[2]
+    end = time.monotonic() + 5
+    while "http_server_active_requests 0.0" not in process.call("GET", "/metrics")[2]:
+        assert time.monotonic() < end, process.log()
+
+
+def test_a_signal_during_the_start_ends_it(launch: Any) -> None:
+    process = launch("sleeper:service", wait=False)
+    while not process.lines("starting"):
+        time.sleep(0.01)
+    process.signal()
+    assert process.wait() == 0
+    assert "Traceback" not in process.log()
+
+
 def raw(port: int, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.sendall(request)

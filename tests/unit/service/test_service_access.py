@@ -70,6 +70,8 @@ async def test_a_public_path_knows_who_is_signed_in(run: Any, tokens: Any) -> No
         assert (await call("GET", "/maybe")).json() == "anonymous"
         assert (await call("GET", "/maybe", headers=tokens.user("ada"))).json() == "ada"
         assert (await call("GET", "/maybe", headers={"authorization": "Bearer x"})).status == 401
+        assert (await call("GET", "/maybe", headers={"authorization": ""})).status == 401
+        assert (await call("GET", "/maybe?access_token=x")).json() == "anonymous"
 
 
 async def test_role_and_scope_are_asked_for(run: Any, tokens: Any) -> None:

@@ -110,6 +110,12 @@ async def test_a_body_that_is_too_large_is_refused(run: Any) -> None:
         assert (streamed.status, streamed.json()["code"]) == (413, "body_too_large")
 
 
+@pytest.mark.parametrize(("length", "status"), [("-1", 400), ("x", 400), ("+5", 400), ("9" * 6000, 413)])
+async def test_a_strange_length_is_refused(run: Any, length: str, status: int) -> None:
+    async with run(service) as call:
+        assert (await call("POST", "/size", body=b"x", headers={"content-length": length})).status == status
+
+
 async def test_an_ambiguous_length_is_refused(run: Any) -> None:
     async with run(service) as call:
         answer = await call("POST", "/size", chunks=[b"x"], headers={"content-length": "1"})
