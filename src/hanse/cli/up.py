@@ -87,6 +87,8 @@ def _detached(arguments: Namespace, system: System) -> int:
         say_json(status)
     else:
         colour = colourful(sys.stdout)
+        for note in status["notes"]:
+            print(f"  {note}")
         print(headline(status, colour=colour))
         print(status_table(status, colour=colour))
         print(f"  stop it with: hanse down {shown(arguments.path)}")

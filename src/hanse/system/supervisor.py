@@ -80,6 +80,7 @@ class Supervisor:
         self.state = StateFolder(system.state)
         self._lock = SystemLock(self.state.lock)
         self.logs = Logs(env, self.state.logs)
+        self._notes: list[str] = []
         self._crew = Crew(system, self._note)
         self._nats = Nats(env, self.state.nats, self.logs.file("nats"))
         self._door = (
@@ -137,6 +138,7 @@ class Supervisor:
             "up_s": self._up_s,
             "gateway": self._door.url if self._door else None,
             "folder": str(self._system.folder),
+            "notes": list(self._notes),
             "services": self._crew.status(),
             "engines": engines,
         }
@@ -241,4 +243,5 @@ class Supervisor:
         await self._env.scope.close()
 
     def _note(self, text: str) -> None:
+        self._notes.append(text)
         self.logs.say(text, level="warning")

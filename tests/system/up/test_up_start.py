@@ -86,8 +86,20 @@ def test_a_taken_port_is_named_and_another_chosen(tmp_path: Path) -> None:
             assert f"gateway: port {taken} is taken by " in up.text()
             assert up.ps()["gateway"] != f"http://127.0.0.1:{taken}"
             assert up.get("/api/users/word")[0] == 200
+            [note] = up.ps()["notes"]
+            assert f"port {taken} is taken by " in note
         finally:
             end_all(up)
+
+
+def test_a_detached_up_names_a_taken_port_too(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        folder = write_store(tmp_path, f"port={taken}")
+        try:
+            assert f"gateway: port {taken} is taken by " in hanse("up", str(folder), "--detach").stdout
+        finally:
+            hanse("down", str(folder))
 
 
 def test_a_fixed_port_that_is_taken_starts_nothing(tmp_path: Path) -> None:
