@@ -79,6 +79,7 @@ class Durable(Component):
         """Make the tables, register this replica, begin to look for work."""
         await self._store.prepare()
         await self.worker.start()
+        self._runner.closing = False
         self.adoption.start()
         self.relay.start()
         self._cleaning.start()
