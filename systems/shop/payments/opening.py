@@ -1,7 +1,6 @@
 """Opening and closing: which providers there are, and the connection to those outside."""
 
-from hanse.client import HttpTransport
-from hanse.client.pyreqwest import PyreqwestTransport
+from hanse.client import HttpTransport, PyreqwestTransport
 from hanse.core.errors import ConfigurationError
 from shop.payments.cashier import Cashier
 from shop.payments.providers import CardSandbox, InvoiceProvider, Provider, StripeProvider
