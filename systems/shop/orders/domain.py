@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from hanse.core.errors import Conflict, InvalidInput
 from shop.money import Money, total
 
 MAX_LINES = 100
 MAX_QUANTITY = 10_000
+_ZIP_CODE = AliasChoices("zip_code", "zipCode", "postcode", "postal_code")
 
 
 class IllegalTransition(Conflict):
@@ -98,11 +99,12 @@ class Line(BaseModel):
 class Address(BaseModel):
     """Where to ship."""
 
-    name: Annotated[str, Field(min_length=1, max_length=120)]
+    name: Annotated[str, Field(max_length=120)] = ""
+    """Empty: the customer's own."""
     street: Annotated[str, Field(min_length=1, max_length=200)]
     city: Annotated[str, Field(min_length=1, max_length=100)]
     state: Annotated[str, Field(max_length=100)] = ""
-    zip_code: Annotated[str, Field(min_length=1, max_length=20)]
+    zip_code: Annotated[str, Field(min_length=1, max_length=20, validation_alias=_ZIP_CODE)]
     country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
 
 
