@@ -42,6 +42,7 @@ class GroupFsync:
         self._flush = flush
         self._file: int | None = None
         self._waiting: list[asyncio.Future[None]] = []
+        self._flushing: list[asyncio.Future[None]] = []
         self._running: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -63,7 +64,7 @@ class GroupFsync:
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(durable)
         if self._running is None:
-            self._running = self._scope.spawn(self._run(), name="fsync")
+            self._begin()
         return durable
 
     async def settle(self) -> None:
@@ -78,22 +79,32 @@ class GroupFsync:
             self._file = None
 
     async def _run(self) -> None:
-        waiting: list[asyncio.Future[None]] = []
-        try:
-            while self._waiting:
-                waiting, self._waiting = self._waiting, []
-                if self.failure is None:
-                    try:
-                        await self._scope.blocking(self._flush_once)
-                        self.flushes += 1
-                    except OSError as error:
-                        self.failure = error
-                self._tell(waiting)
-        except BaseException:
-            self._abandon(waiting + self._waiting)
-            raise
-        finally:
-            self._running = None
+        while self._waiting:
+            self._flushing, self._waiting = self._waiting, []
+            if self.failure is None:
+                try:
+                    await self._scope.blocking(self._flush_once)
+                    self.flushes += 1
+                except OSError as error:
+                    self.failure = error
+            self._tell(self._flushing)
+            self._flushing = []
+
+    def _begin(self) -> None:
+        self._running = self._scope.spawn(self._run(), name="fsync")
+        self._running.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Called also when the task was cancelled before its first step, where no `finally` of its own would run."""
+        self._running = None
+        if not task.cancelled() and task.exception() is None:
+            if self._waiting:  # came between the task's last look and its end
+                self._begin()
+            return
+        abandoned, self._flushing, self._waiting = self._flushing + self._waiting, [], []
+        for durable in abandoned:
+            if not durable.done():
+                durable.set_exception(DurabilityLost("the process ended before the disk confirmed the commit"))
 
     def _flush_once(self) -> None:
         if self._file is None:
@@ -110,9 +121,3 @@ class GroupFsync:
                 durable.set_result(None)
             else:
                 durable.set_exception(DurabilityLost(f"the disk did not confirm the commit: {self.failure}"))
-
-    def _abandon(self, waiting: list[asyncio.Future[None]]) -> None:
-        self._waiting = []
-        for durable in waiting:
-            if not durable.done():
-                durable.set_exception(DurabilityLost("the process ended before the disk confirmed the commit"))

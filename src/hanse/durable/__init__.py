@@ -11,12 +11,13 @@ from hanse.durable.context import SagaContext
 from hanse.durable.declaration import saga, step
 from hanse.durable.durable import Durable
 from hanse.durable.errors import KeyInProgress, KeyReused, LeaseLost, SagaExists
-from hanse.durable.idempotency import StoredResponse
+from hanse.durable.idempotency import Answered, StoredResponse
 from hanse.durable.options import Attempt, DurableOptions, Hooks, SagaEnd
 from hanse.durable.relay import Sink
 from hanse.durable.status import SagaStatus, StepStatus
 
 __all__ = [
+    "Answered",
     "Attempt",
     "Durable",
     "DurableOptions",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hanse.core.errors import ConfigurationError
@@ -31,6 +32,10 @@ class Store:
     async def prepare(self) -> None:
         """Make or upgrade the tables `hanse_…`. Safe while other replicas do the same."""
         await self._database.apply_sql("durable", TABLES)
+
+    def query(self, name: str) -> TextClause:
+        """A statement, for code that is handed a SQLAlchemy connection."""
+        return self._queries[name]
 
     async def run_in(self, session: AsyncSession, name: str, values: Values) -> int:
         """Run a statement in the caller's transaction; the number of rows it touched.

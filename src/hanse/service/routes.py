@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 import orjson
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hanse.core.errors import ConfigurationError, InvalidInput
-from hanse.durable import StoredResponse
+from hanse.durable import Answered, StoredResponse
 from hanse.service.access import guards
 from hanse.service.dependencies import caller, maybe_user, node_of, session
 from hanse.service.exchange import route_of
@@ -56,8 +57,10 @@ class IdempotentRoute(ServiceRoute):
     """A route that answers a repeated `Idempotency-Key` with the first answer.
 
     Claim, work and answer are one transaction, the one of the handler's `Session`: a handler that fails leaves no
-    claim behind, and a concurrent repetition waits for the first one. A key counts per route and per user; with
-    another body it is refused with 422. Without the header nothing is remembered.
+    claim behind. The claim is that transaction's first statement, so a handler that calls other services before it
+    touches its `Session` holds no lock meanwhile. A concurrent repetition waits for the first one; on another replica
+    it may get as far as its first statement, which then ends it. A key counts per route and per user; with another
+    body it is refused with 422. Without the header nothing is remembered.
 
     Source: IETF draft "The Idempotency-Key HTTP Header Field".
     """
@@ -77,19 +80,36 @@ class IdempotentRoute(ServiceRoute):
             request = _strict(received)  # the one whose body is read here, so that the handler can read it again
             scope = await _scope(request)
             fingerprint = await _fingerprint(request)
+            keys = durable.idempotency
+            # The turn ends with the transaction: FastAPI closes this stack after the handler, last in, first out.
+            stack: AsyncExitStack = request.scope["fastapi_function_astack"]
+            await stack.enter_async_context(keys.turn(scope, key))
+            if (stored := await keys.stored(scope, key, fingerprint)) is not None:
+                return _replay(stored)
             db = await session(request)
-            stored = await durable.idempotency.begin(db, scope, key, fingerprint)
-            if stored is not None:
-                return Response(stored.body, stored.status, {**stored.headers, "idempotent-replayed": "true"})
-            response = await handle(request)
-            body = getattr(response, "body", None)
-            if not isinstance(body, bytes):
-                raise ConfigurationError(f"{scope}: a streamed response can't be kept for its idempotency key")
-            headers = {header: value for header, value in response.headers.items() if header in _REPLAYED}
-            await durable.idempotency.finish(db, scope, key, StoredResponse(response.status_code, body, headers))
+            keys.claim_at_begin(db, scope, key, fingerprint)
+            try:
+                response = await handle(request)
+                await keys.finish(db, scope, key, _kept(response, scope))
+            except Answered as answered:
+                await db.rollback()
+                return _replay(answered.response)
             return response
 
         return once
+
+
+def _replay(stored: StoredResponse) -> Response:
+    return Response(stored.body, stored.status, {**stored.headers, "idempotent-replayed": "true"})
+
+
+def _kept(response: Response, scope: str) -> StoredResponse:
+    """What of a response is kept for its key."""
+    body = getattr(response, "body", None)
+    if not isinstance(body, bytes):
+        raise ConfigurationError(f"{scope}: a streamed response can't be kept for its idempotency key")
+    headers = {header: value for header, value in response.headers.items() if header in _REPLAYED}
+    return StoredResponse(response.status_code, body, headers)
 
 
 class Routes:

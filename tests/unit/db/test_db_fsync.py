@@ -14,6 +14,7 @@ import pytest
 from hanse.core import Env
 from hanse.core.errors import Unavailable
 from hanse.db import Database, DurabilityLost, on_commit, on_rollback
+from hanse.db.fsync import GroupFsync
 
 
 class HeldDisk:
@@ -241,3 +242,33 @@ async def test_acknowledged_commits_are_in_what_was_flushed_across_checkpoints(
         if number % 7 == 0:
             checkpoint(tmp_path / "test.db")
     assert max(cut.log_sizes) < 60 * 4096, "the log was never reused: this proves nothing about checkpoints"
+
+
+async def test_a_flush_cancelled_before_its_first_step_leaves_nobody_waiting(env: Env, tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    fsync = GroupFsync(env.scope, tmp_path / "log")
+    fsync.open()
+    durable = fsync.wait()
+    await env.scope.close()  # cancels the task that has not run yet
+    async with asyncio.timeout(5):
+        with pytest.raises(DurabilityLost):
+            await durable
+        await fsync.settle()
+    fsync.close()
+
+
+async def test_a_commit_between_the_last_look_and_the_end_of_a_flush_is_flushed_too(env: Env, tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    fsync = GroupFsync(env.scope, tmp_path / "log")
+    fsync.open()
+    async with asyncio.timeout(5):
+        for _ in range(50):
+            first = fsync.wait()
+            first.add_done_callback(lambda _: late.append(fsync.wait()))
+            late: list[asyncio.Future[None]] = []
+            await first
+            await asyncio.sleep(0)
+            await asyncio.gather(*late)
+        await fsync.settle()
+    await env.scope.close()
+    fsync.close()

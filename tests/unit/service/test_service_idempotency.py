@@ -8,6 +8,7 @@ import pytest
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+from sqlalchemy import text
 
 from hanse import Service, Session, User
 from hanse.core.errors import ConfigurationError, Conflict
@@ -144,3 +145,48 @@ async def test_a_stream_can_not_be_kept(run: Any) -> None:
 def test_get_needs_no_key() -> None:
     with pytest.raises(ConfigurationError, match="GET is idempotent by itself"):
         Service("x").get("/", idempotent=True)
+
+
+class Replica:
+    """A service whose handler waits, as for another service's answer, before it touches its database."""
+
+    def __init__(self) -> None:
+        self.service = Service("ledger")
+        self.arrived, self.go = asyncio.Event(), asyncio.Event()
+        self.written = 0
+
+        @self.service.post("/entries", idempotent=True)
+        async def enter(db: Session) -> dict[str, int]:
+            self.arrived.set()
+            await self.go.wait()
+            await db.execute(text("CREATE TABLE IF NOT EXISTS entry (id INTEGER PRIMARY KEY)"))
+            await db.execute(text("INSERT INTO entry DEFAULT VALUES"))
+            self.written += 1
+            return {"number": (await db.execute(text("SELECT count(*) FROM entry"))).scalar_one()}
+
+
+async def test_no_lock_is_held_until_the_handler_writes(run: Any) -> None:
+    replica = Replica()
+    async with run(replica.service) as call:
+        asked = asyncio.ensure_future(call("POST", "/entries", headers=key("k1")))
+        await replica.arrived.wait()
+        async with asyncio.timeout(5), replica.service.database.transaction() as db:
+            await db.execute(text("CREATE TABLE other (id INTEGER)"))
+        replica.go.set()
+        assert (await asked).json() == {"number": 1}
+
+
+async def test_two_replicas_that_get_one_key_at_once_write_once(run: Any) -> None:
+    first, second = Replica(), Replica()
+    async with run(first.service) as one, run(second.service) as other:
+        asked = [asyncio.ensure_future(call("POST", "/entries", headers=key("k1"))) for call in (one, other)]
+        for replica in (first, second):
+            await replica.arrived.wait()
+        first.go.set()
+        answers = [await asked[0]]
+        second.go.set()
+        answers.append(await asked[1])
+        assert [answer.json() for answer in answers] == [{"number": 1}, {"number": 1}]
+        assert "idempotent-replayed" in answers[1].headers
+        assert (first.written, second.written) == (1, 0)
+        assert (await one("POST", "/entries", headers=key("k2"))).json() == {"number": 2}
