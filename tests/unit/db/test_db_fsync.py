@@ -263,12 +263,10 @@ async def test_a_commit_between_the_last_look_and_the_end_of_a_flush_is_flushed_
     fsync.open()
     async with asyncio.timeout(5):
         for _ in range(50):
-            first = fsync.wait()
-            first.add_done_callback(lambda _: late.append(fsync.wait()))
-            late: list[asyncio.Future[None]] = []
+            first, late = fsync.wait(), asyncio.get_running_loop().create_future()
+            first.add_done_callback(lambda _, late=late: late.set_result(fsync.wait()))  # type: ignore[misc]
             await first
-            await asyncio.sleep(0)
-            await asyncio.gather(*late)
+            await (await late)
         await fsync.settle()
     await env.scope.close()
     fsync.close()
