@@ -1,8 +1,6 @@
 """Orders' endpoints. Everybody sees their own orders only; status changes by hand are for admins."""
 
-from typing import Annotated
-
-from fastapi import Header, Response
+from fastapi import Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hanse import Session, User
@@ -16,16 +14,13 @@ from shop.orders.views import OrderView, PlaceOrderForm, StatusForm, TimelineVie
 from shop.paging import Page, PageQuery
 
 ADMIN = "admin"
-Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 
 
-@service.post("/orders", status_code=201)
-async def place_order(body: PlaceOrderForm, user: User, response: Response, key: Key = None) -> OrderView:
-    """Order the given items, or the cart. The same `Idempotency-Key` gives the same order, as it is by then."""
-    order, before = await place(body, user.subject, key)
+@service.post("/orders", status_code=201, idempotent=True)
+async def place_order(body: PlaceOrderForm, user: User, db: Session, response: Response) -> OrderView:
+    """Order the given items, or the cart. The same `Idempotency-Key` gives the same order and the same answer."""
+    order = await place(db, body, user.subject)
     response.headers["location"] = f"/api/orders/{order.id}"
-    if before:
-        response.headers["idempotent-replayed"] = "true"
     return OrderView.of(order)
 
 

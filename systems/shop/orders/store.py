@@ -29,7 +29,6 @@ class Order(Base):
     __table_args__ = (
         Index("ix_orders_user", "user_id", "created_at"),
         Index("ix_orders_status", "status", "created_at"),
-        Index("ux_orders_request", "user_id", "request_key", unique=True),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -44,10 +43,6 @@ class Order(Base):
     shipping_address: Mapped[dict[str, Any]] = mapped_column(Json)
     payment_provider: Mapped[str] = mapped_column(String(32))
     from_cart: Mapped[bool]
-    request_key: Mapped[str | None] = mapped_column(String(255))
-    """The `Idempotency-Key` it was placed with: one order per user and key, for as long as the order exists."""
-    request_digest: Mapped[str] = mapped_column(String(64))
-    """Of the request, to recognise a key that comes again with another one."""
     saga_id: Mapped[str] = mapped_column(String(64))
     """The saga that works on it, or the last that did."""
     intent: Mapped[str] = mapped_column(String(16))
@@ -82,11 +77,6 @@ class TimelineEntry(Base):
     status: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(String(200))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-async def order_by_key(db: AsyncSession, user_id: str, key: str) -> Order | None:
-    """The order that a user placed with an idempotency key."""
-    return await db.scalar(select(Order).where(Order.user_id == user_id, Order.request_key == key))
 
 
 async def orders_of(db: AsyncSession, user_id: str, *, offset: int, limit: int) -> tuple[Sequence[Order], int]:

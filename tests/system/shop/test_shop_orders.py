@@ -80,7 +80,7 @@ def test_one_key_is_one_order_also_at_the_same_time(ida: Customer, tea: str) -> 
     assert ida.get("/api/orders")["pagination"]["total"] == 1
     other = {**BODY, "items": [{"product_id": tea, "quantity": 2}]}
     reused = ida.call("POST", "/api/orders", other, idempotency_key="once")
-    assert (reused.status, reused.body["code"]) == (422, "key_reused")
+    assert (reused.status, reused.body["code"]) == (422, "idempotency_key_reused")
 
 
 def test_a_repeated_cart_order_finds_the_first_although_the_cart_is_empty(ida: Customer, tea: str) -> None:

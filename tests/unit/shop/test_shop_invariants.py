@@ -23,7 +23,7 @@ SOUND = {
     "orders": [
         *[
             f"INSERT INTO orders VALUES ('{order}', 'ida', '{status}', '', '{LINES}', 1000, 'EUR', '{{}}', 'card', 0,"
-            f" NULL, '', '', '', 1, '{NOW}', '{NOW}')"
+            f" '', '', 1, '{NOW}', '{NOW}')"
             for order, status in [("bought", "confirmed"), ("refused", "rejected"), ("returned", "cancelled")]
         ],
         *[

@@ -23,8 +23,6 @@ def upgrade() -> None:
         sa.Column("shipping_address", sa.Text(), nullable=False),
         sa.Column("payment_provider", sa.String(length=32), nullable=False),
         sa.Column("from_cart", sa.Boolean(), nullable=False),
-        sa.Column("request_key", sa.String(length=255), nullable=True),
-        sa.Column("request_digest", sa.String(length=64), nullable=False),
         sa.Column("saga_id", sa.String(length=64), nullable=False),
         sa.Column("intent", sa.String(length=16), nullable=False),
         sa.Column("settled", sa.Boolean(), nullable=False),
@@ -33,7 +31,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_orders_status", "orders", ["status", "created_at"], unique=False)
-    op.create_index("ux_orders_request", "orders", ["user_id", "request_key"], unique=True)
     op.create_index("ix_orders_user", "orders", ["user_id", "created_at"], unique=False)
     op.create_table(
         "timeline",
@@ -55,7 +52,6 @@ def downgrade() -> None:
     """Drop them."""
     op.drop_index("ux_timeline_order", table_name="timeline")
     op.drop_table("timeline")
-    op.drop_index("ux_orders_request", table_name="orders")
     op.drop_index("ix_orders_user", table_name="orders")
     op.drop_index("ix_orders_status", table_name="orders")
     op.drop_table("orders")
