@@ -28,9 +28,16 @@ class BreakerChanged(ResilienceEvent):
 
 @dataclass(frozen=True, slots=True)
 class CallRejected(ResilienceEvent):
-    """A bulkhead refused a call."""
+    """A breaker, bulkhead, rate limiter or adaptive limit refused a call."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallTimedOut(ResilienceEvent):
+    """A call was cut off."""
+
+    after_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +60,37 @@ class RetryGivenUp(ResilienceEvent):
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class FellBack(ResilienceEvent):
+    """A call failed and the fallback answered instead."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hedged(ResilienceEvent):
+    """A call was slow, and the same was sent once more."""
+
+    copy: int
+    """How many copies are under way besides the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChanged(ResilienceEvent):
+    """An adaptive limit moved."""
+
+    before: int
+    after: int
+    latency_s: float
+    """Mean latency that made it move."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAway(ResilienceEvent):
+    """The store of a distributed limiter does not answer: until it does, the limiter decides as its config says."""
+
+    error: str
+
+
 EventSink = Callable[[ResilienceEvent], None]
+"""Gets every event of a pattern."""
