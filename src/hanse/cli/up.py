@@ -1,10 +1,13 @@
 """`hanse up`: run a system in this terminal, or behind it."""
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from hanse.cli.check import valid
@@ -81,8 +84,7 @@ def _detached(arguments: Namespace, system: System) -> int:
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     status = _wait(child, state)
     if status is None:
-        lines = output.read_text(errors="replace").splitlines()[-_LAST_LINES:]
-        raise Unavailable("\n".join(lines) or f"it ended with exit code {child.returncode}")
+        raise Unavailable(_last_words(output) or f"it ended with exit code {child.returncode}")
     if arguments.json:
         say_json(status)
     else:
@@ -106,6 +108,14 @@ def _wait(child: "subprocess.Popen[bytes]", state: StateFolder) -> dict[str, Any
             return status
         time.sleep(_STEP_S)
     return None
+
+
+def _last_words(output: Path) -> str:
+    """Why `hanse up` ended, as it said itself; else the last lines it wrote."""
+    lines = output.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+    with suppress(ValueError, LookupError, TypeError):
+        return str(json.loads(lines[-1])["error"])
+    return "\n".join(lines)
 
 
 def _already(system: System, pid: object) -> AlreadyRunning:

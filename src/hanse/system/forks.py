@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Any
 
 from hanse.core.errors import Unavailable
 from hanse.system.child import Order
@@ -51,6 +52,7 @@ class ForkServer:
         self._process: Process | None = None
         self._control: socket.socket | None = None
         self._warm: asyncio.Future[float] | None = None
+        self._reason = "see hanse.log"
         self._asked: dict[int, asyncio.Future[Fork]] = {}
         self._living: dict[int, Fork] = {}
         self._number = 0
@@ -72,6 +74,15 @@ class ForkServer:
         loop = asyncio.get_running_loop()
         self._warm = loop.create_future()
         loop.add_reader(ours.fileno(), self._read)
+
+    async def warmed(self) -> None:
+        """Wait until the zygote can fork.
+
+        Raises:
+            Unavailable: it could not import what services need; the message says why.
+        """
+        if self._warm is not None:
+            await asyncio.shield(self._warm)
 
     async def fork(self, order: Order, descriptors: Sequence[int]) -> Fork:
         """Have a child forked that gets `descriptors` (stdout, stderr, status, listener).
@@ -112,7 +123,10 @@ class ForkServer:
                 return
             self._take(json.loads(packet))
 
-    def _take(self, message: dict[str, float]) -> None:
+    def _take(self, message: dict[str, Any]) -> None:
+        if "broken" in message:
+            self._reason = message["broken"]
+            return
         if "warm" in message and self._warm is not None:
             self._warm.set_result(message["warm"])
             return
@@ -134,7 +148,7 @@ class ForkServer:
             if self._warm.done():
                 self.start()
             else:
-                self._warm.set_exception(Unavailable("the parent of the services could not start: see hanse.log"))
+                self._warm.set_exception(Unavailable(f"the parent of the services could not start: {self._reason}"))
         for fork in gone:
             fork.end(-signal.SIGKILL)
 

@@ -180,7 +180,7 @@ class Supervisor:
         await self._control.start()
         if self._options.reload:
             self._env.scope.spawn(self._reload(), name="reload")
-        parts = [self._settle(service.name) for service in self._system.services]
+        parts = [forks.warmed(), *(self._settle(service.name) for service in self._system.services)]
         if self._door:
             parts.append(self._open(self._door, keys, self._registry))
         await asyncio.gather(*parts)

@@ -114,7 +114,11 @@ def main() -> None:
         raise SystemExit("the supervisor is gone")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=descriptor)
-    warm()
+    try:
+        warm()
+    except Exception as error:
+        control.send(json.dumps({"broken": f"{type(error).__name__}: {error}"}).encode())
+        raise
     control.send(json.dumps({"warm": time.perf_counter() - began}).encode())
     Zygote(control).serve()
 

@@ -237,3 +237,13 @@ def test_a_detached_failure_is_told(store: Up) -> None:
     assert done.returncode == 1
     assert "orders: store/orders/app.py:2: ModuleNotFoundError" in done.stdout
     assert store.get("/api/users/word")[0] == 200
+
+
+def test_what_the_services_parent_can_not_import_ends_up_at_once(store: Up, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "granian.py").write_text('raise ImportError("no such wheel here")')
+    for options in ([], ["--detach"]):
+        done = hanse("up", str(store.path), *options, PYTHONPATH=str(tmp_path / "broken"))
+        assert done.returncode == 1
+        assert "error: the parent of the services could not start: ImportError: no such wheel here" in done.stderr
+        assert hanse("ps", str(store.path)).returncode == 1

@@ -126,8 +126,15 @@ class Up:
         return self.process.wait(timeout=PATIENCE_S)
 
 
-def hanse(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*HANSE, *arguments], capture_output=True, text=True, timeout=60, check=False)
+def hanse(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*HANSE, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def fetch(url: str, method: str = "GET") -> tuple[int, Any]:
