@@ -53,6 +53,7 @@ class Bank(Provider):
 
     async def void(self, reference: str, charge: Charge) -> None:
         self._fail()
+        assert reference == f"ref-{charge.payment_id}"
         self.held.pop(charge.payment_id, None)
         self._lose()
 

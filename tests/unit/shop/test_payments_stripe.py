@@ -1,6 +1,6 @@
 """The PaymentIntents adapter: what it sends, and what it makes of every answer."""
 
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
@@ -39,6 +39,9 @@ class Server(HttpTransport):
         if key not in self.answers:
             self.answers[key] = self._handle(urlsplit(request.url).path, dict(parse_qsl(request.body.decode())))
         return self.answers[key]
+
+    async def open(self, request: HttpRequest, timeout_s: float) -> NoReturn:
+        raise AssertionError("the adapter streams nothing")
 
     def _handle(self, path: str, form: dict[str, str]) -> HttpResponse:
         match path.split("/")[2:]:

@@ -100,6 +100,10 @@ CAPTURED_AGAIN = f"""
 INSERT INTO ledger_transactions VALUES ('again', 'capture', 'bought', 'EUR', '{NOW}');
 INSERT INTO ledger_postings VALUES ('again', 1, 'receivable:card', 1000), ('again', 2, 'sales', -1000);
 """
+CAPTURED_IN_TWO = (
+    CAPTURED_AGAIN.replace("1000", "500")
+    + "UPDATE ledger_postings SET amount = amount / 2 WHERE transaction_id = 'pay-bought:capture' AND number > 2;"
+)
 STRANGER = f"""
 INSERT INTO payments VALUES ('p', 'nobody', 'voided', '', '', 0, 'EUR', '', 0, '{NOW}', '{NOW}')
 """
@@ -135,6 +139,7 @@ DAMAGE = [
     ("payments", "DELETE FROM ledger_transactions WHERE kind = 'capture'", "the books match the payment"),
     ("payments", "UPDATE payments SET state = 'authorised' WHERE order_id = 'bought'", "the books match the payment"),
     ("payments", CAPTURED_AGAIN, "nobody is charged twice"),
+    ("payments", CAPTURED_IN_TWO, "nobody is charged twice"),
     ("payments", "UPDATE ledger_postings SET amount = amount * 2 WHERE account = 'refunds'", "nobody gets more back"),
     ("payments", "DELETE FROM ledger_postings WHERE transaction_id LIKE '%refund'", "captured − refunded"),
     ("payments", STRANGER, "captured − refunded = confirmed orders"),
