@@ -1,13 +1,21 @@
 """One attempt of a call: sent, timed, traced, counted, and reported to the instance's breaker."""
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from opentelemetry.trace import INVALID_SPAN, SpanKind, StatusCode, get_current_span
 
 from hanse.client.call import REPEATABLE_STATUS, Call
-from hanse.client.targets import Target
-from hanse.client.transport import HttpRequest, HttpResponse, HttpTransport, TransportFailure
+from hanse.client.targets import Target, Targets
+from hanse.client.transport import AnswerTooLarge, HttpRequest, HttpResponse, HttpStream, TransportFailure
 from hanse.core import Env
 from hanse.telemetry import Metrics, Span, Tracer, inject
 from hanse.telemetry.metrics import HistogramFamily, HistogramValue
+
+Answer = TypeVar("Answer", HttpResponse, HttpStream)
+Send = Callable[[HttpRequest, float], Awaitable[Answer]]
+"""`HttpTransport.send` or `HttpTransport.open`."""
+Outcome = HttpResponse | HttpStream | TransportFailure | None
 
 _SLOW_S = 1.0
 
@@ -18,7 +26,7 @@ class Attempts:
     Args:
         env: the clock.
         service: the called service.
-        transport: sends.
+        targets: told of failures.
         timeout_s: bound on one attempt as configured, to tell a slow instance from an impatient caller.
         tracer, metrics: tell about each attempt; None tells nothing.
     """
@@ -27,14 +35,14 @@ class Attempts:
         self,
         env: Env,
         service: str,
-        transport: HttpTransport,
+        targets: Targets,
         timeout_s: float,
         tracer: Tracer | None,
         metrics: Metrics | None,
     ) -> None:
-        self._clock = env.clock
+        self._monotonic = env.clock.monotonic
         self._service = service
-        self._transport = transport
+        self._targets = targets
         self._tracer = tracer
         self._blame_s = min(timeout_s, _SLOW_S)
         self._durations: dict[tuple[str, int, str], HistogramValue] = {}
@@ -46,34 +54,35 @@ class Attempts:
                 ("http_request_method", "server_address", "http_response_status_code", "error_type"),
             )
 
-    async def make(self, call: Call, target: Target, permit: int, allowed_s: float) -> HttpResponse | TransportFailure:
+    async def make(
+        self, call: Call, target: Target, permit: int, allowed_s: float, send: Send[Answer]
+    ) -> Answer | TransportFailure:
         """Send `call` to `target`; takes at most `allowed_s`. Its breaker is told how it went, in every case."""
-        began = self._clock.monotonic()
+        began = self._monotonic()
         headers = call.headers if call.attempts == 1 else call.headers.copy()
-        headers["x-request-timeout-ms"] = str(max(int(allowed_s * 1000), 1))
-        span = None
-        if self._tracer is not None:
-            span = self._span(self._tracer, call, target)
+        if call.tells_time:
+            headers["x-request-timeout-ms"] = str(int(allowed_s * 1000) or 1)
+        span = None if self._tracer is None else self._span(self._tracer, call, target)
         inject(headers, span)
-        outcome: HttpResponse | TransportFailure | None = None
+        outcome: Answer | TransportFailure | None = None
+        status, error_type = 0, ""
         target.in_flight += 1
+        target.calls += 1
         try:
-            request = HttpRequest(call.method, target.url + call.path, headers, call.body)
-            outcome = await self._transport.send(request, allowed_s)
+            outcome = await send(
+                HttpRequest(call.method, target.url + call.path, headers, call.body, call.limit_bytes), allowed_s
+            )
+            status = outcome.status
         except TransportFailure as failure:
             outcome = failure
         finally:
             target.in_flight -= 1
-            if isinstance(outcome, HttpResponse):
-                status, error_type = outcome.status, ""
-            else:
-                status, error_type = 0, _error_type(outcome)
             if 0 < status < 500:
                 target.breaker.success(permit)
             else:
-                self._report(target, permit, outcome, allowed_s)
+                error_type = self._report(target, permit, outcome, allowed_s)
             if self._family is not None:
-                self._count((call.method, status, error_type), self._clock.monotonic() - began)
+                self._count((call.method, status, error_type), self._monotonic() - began)
             if span is not None:
                 if status:
                     span.attributes["http.response.status_code"] = status
@@ -82,18 +91,26 @@ class Attempts:
                 span.end()
         return outcome
 
-    def _report(
-        self, target: Target, permit: int, outcome: HttpResponse | TransportFailure | None, allowed_s: float
-    ) -> None:
-        if isinstance(outcome, HttpResponse):
+    def _report(self, target: Target, permit: int, outcome: Outcome, allowed_s: float) -> str:
+        """Tell breaker and outlier detection about what is no success; returns the type of the error."""
+        breaker = target.breaker
+        if outcome is None:
+            breaker.abandon(permit)  # the caller went away
+        elif not isinstance(outcome, TransportFailure):
+            self._targets.failed(target)
             if outcome.status in REPEATABLE_STATUS:
-                target.breaker.failure(permit, f"status {outcome.status}")
+                breaker.failure(permit, f"status {outcome.status}")
             else:
-                target.breaker.success(permit)
-        elif outcome is None or (outcome.timed_out and outcome.sent and allowed_s < self._blame_s):
-            target.breaker.abandon(permit)  # the caller went away, or gave it less time than anybody could need
+                breaker.success(permit)
+            return ""
+        elif isinstance(outcome, AnswerTooLarge):
+            breaker.success(permit)
+        elif outcome.timed_out and outcome.sent and allowed_s < self._blame_s:
+            breaker.abandon(permit)  # it was given less time than anybody could need
         else:
-            target.breaker.failure(permit, outcome.reason)
+            self._targets.failed(target)
+            breaker.failure(permit, outcome.reason)
+        return _error_type(outcome)
 
     def _span(self, tracer: Tracer, call: Call, target: Target) -> Span:
         method = call.method
@@ -125,8 +142,8 @@ class Attempts:
         histogram.observe(duration_s)
 
 
-def _mark_failed(span: Span, outcome: HttpResponse | TransportFailure | None) -> None:
-    if isinstance(outcome, HttpResponse):
+def _mark_failed(span: Span, outcome: Outcome) -> None:
+    if isinstance(outcome, HttpResponse | HttpStream):
         span.set_status(StatusCode.ERROR, f"status {outcome.status}")
         return
     span.attributes["error.type"] = _error_type(outcome)
@@ -136,6 +153,8 @@ def _mark_failed(span: Span, outcome: HttpResponse | TransportFailure | None) ->
 def _error_type(failure: TransportFailure | None) -> str:
     if failure is None:
         return "cancelled"
+    if isinstance(failure, AnswerTooLarge):
+        return "too_large"
     if not failure.sent:
         return "not_sent"
     return "timeout" if failure.timed_out else "unanswered"

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from urllib.parse import urlsplit
 
-from hanse.client.transport import HttpRequest, HttpResponse, HttpTransport, TransportFailure
+from hanse.client.transport import AnswerTooLarge, HttpRequest, HttpResponse, HttpTransport, TransportFailure
 from hanse.core import Env
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
@@ -36,7 +36,7 @@ class MemoryNetwork:
 class MemoryTransport(HttpTransport):
     """Hands requests over to the listeners of a `MemoryNetwork`. Time runs on the sender's clock.
 
-    A handler does not see that its caller gave up: as on a real network, it runs to its end.
+    A handler does not see that its caller gave up: as on a real network, it runs to its end. Streams are whole here.
     """
 
     def __init__(self, env: Env, network: MemoryNetwork) -> None:
@@ -53,9 +53,12 @@ class MemoryTransport(HttpTransport):
         Context().run(server.scope.spawn, self._serve(handler, request, answer), name=f"serve {request.url}")
         timer = self._env.scope.spawn(self._limit(timeout_s, answer), name="request timeout")
         try:
-            return await answer
+            response = await answer
         finally:
             timer.cancel()
+        if len(response.body) > request.limit_bytes:
+            raise AnswerTooLarge(request.limit_bytes)
+        return response
 
     async def _serve(self, handler: Handler, request: HttpRequest, answer: asyncio.Future[HttpResponse]) -> None:
         try:

@@ -1,16 +1,28 @@
 """The real network: HTTP over pyreqwest (Rust, hyper)."""
 
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import BuilderError, PoolTimeoutError, RequestError, RequestTimeoutError
+from pyreqwest.request import RequestBuilder
 
-from hanse.client.transport import HttpRequest, HttpResponse, HttpTransport, TransportFailure
+from hanse.client.transport import (
+    AnswerTooLarge,
+    HttpRequest,
+    HttpResponse,
+    HttpStream,
+    HttpTransport,
+    TransportFailure,
+)
 from hanse.core.errors import InvalidInput, Unavailable
 
 _CONNECT_PHASE = "client error (Connect)"
 _POOL_IDLE_S = 20.0  # below the 75 s after which our servers close an idle connection, so that the two do not race
 _IDLE_PER_HOST = 64
+_SILENT_S = 300.0  # a stream on which nothing comes for so long is given up, also when nobody reads it any more
 
 
 def classify(error: RequestError) -> TransportFailure:
@@ -29,7 +41,7 @@ def classify(error: RequestError) -> TransportFailure:
 class PyreqwestTransport(HttpTransport):
     """One pool of connections per process, shared by all clients of a service.
 
-    The pool is built in `start`: a built one does not survive a fork. The number of connections is bounded by the
+    The pools are built in `start`: a built one does not survive a fork. The number of connections is bounded by the
     bulkheads of the clients, not here, because waiting for a pool does not count against a request's timeout.
 
     Args:
@@ -41,40 +53,64 @@ class PyreqwestTransport(HttpTransport):
         self._connect_timeout_s = connect_timeout_s
         self._user_agent = user_agent
         self._client: Client | None = None
+        self._streams: Client | None = None
 
     async def start(self) -> None:
         if self._client is None:
-            self._client = self._build()
+            self._client = self._builder().build()
+            self._streams = self._builder().read_timeout(timedelta(seconds=_SILENT_S)).build()
 
     async def ready(self) -> str | None:
         return None if self._client is not None else "not started"
 
     async def stop(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        clients = (self._client, self._streams)
+        self._client = self._streams = None
+        for client in clients:
+            if client is not None:
+                await client.close()
 
     async def send(self, request: HttpRequest, timeout_s: float) -> HttpResponse:
-        client = self._client
-        if client is None:
-            raise Unavailable("the HTTP transport is not started")
-        # The timeout is given to pyreqwest itself: cancelling the task would not end the request.
+        # The timeout is given to pyreqwest itself: cancelling the task would not end the request. Streamed, because
+        # otherwise the whole body is in memory before its size is known; 64 KiB come with the status in one step.
         try:
-            builder = client.request(request.method, request.url).headers(request.headers)
-            builder = builder.timeout(timedelta(seconds=timeout_s))
-            if request.body is not None:
-                builder = builder.body_bytes(request.body)
-            prepared = builder.build()
+            prepared = _begun(self._client, request).timeout(timedelta(seconds=timeout_s)).build_streamed()
         except (ValueError, BuilderError) as error:
             raise InvalidInput(f"this request can't be sent: {error}") from error
         try:
-            response = await prepared.send()
-            body = await response.bytes()
+            async with prepared as response:
+                declared = response.get_header("content-length")
+                if declared is None:
+                    body = await _bounded(response, request.limit_bytes)
+                elif int(declared) > request.limit_bytes:
+                    raise AnswerTooLarge(request.limit_bytes)
+                else:
+                    body = bytes(await response.bytes())
         except RequestError as error:
             raise classify(error) from error
-        return HttpResponse(response.status, response.headers, bytes(body))
+        return HttpResponse(response.status, response.headers, body)
 
-    def _build(self) -> Client:
+    async def open(self, request: HttpRequest, timeout_s: float) -> HttpStream:
+        upload = _Upload(request.body) if isinstance(request.body, AsyncIterable) else None
+        try:
+            builder = _begun(self._streams, request).streamed_read_buffer_limit(0)
+            prepared = (builder if upload is None else builder.body_stream(upload)).build_streamed()
+        except (ValueError, BuilderError) as error:
+            raise InvalidInput(f"this request can't be sent: {error}") from error
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await prepared.__aenter__()
+        except TimeoutError as error:
+            if isinstance(error, RequestError):
+                raise classify(error) from error
+            raise TransportFailure("no answer began in time", sent=True, timed_out=True) from error
+        except RequestError as error:
+            if upload is not None and upload.error is not None:
+                raise upload.error from None
+            raise classify(error) from error
+        return _Stream(prepared, response)
+
+    def _builder(self) -> ClientBuilder:
         return (
             ClientBuilder()
             .connect_timeout(timedelta(seconds=self._connect_timeout_s))
@@ -89,5 +125,62 @@ class PyreqwestTransport(HttpTransport):
             .zstd(False)
             .deflate(False)
             .user_agent(self._user_agent)
-            .build()
         )
+
+
+class _Stream(HttpStream):
+    """An answer whose body is still on its way."""
+
+    def __init__(self, prepared: Any, response: Any) -> None:
+        super().__init__(response.status, response.headers)
+        self._prepared = prepared
+        self._reader = response.body_reader
+
+    async def read(self, timeout_s: float | None) -> bytes:
+        try:
+            async with asyncio.timeout(timeout_s):
+                piece = await self._reader.read_chunk()
+        except RequestError as error:
+            raise classify(error) from error
+        except TimeoutError as error:
+            raise TransportFailure("nothing came in time", sent=True, timed_out=True) from error
+        return b"" if piece is None else bytes(piece)
+
+    async def close(self) -> None:
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            await prepared.__aexit__(None, None, None)
+
+
+class _Upload:
+    """A body on its way up; keeps the error that ended it, which the library would hide."""
+
+    def __init__(self, pieces: AsyncIterable[bytes]) -> None:
+        self.error: Exception | None = None
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._pieces:
+                yield piece
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def _begun(client: Client | None, request: HttpRequest) -> RequestBuilder:
+    if client is None:
+        raise Unavailable("the HTTP transport is not started")
+    builder = client.request(request.method, request.url).headers(request.headers)
+    return builder.body_bytes(request.body) if isinstance(request.body, bytes) else builder
+
+
+async def _bounded(response: Any, limit_bytes: int) -> bytes:
+    """The body of an answer that does not say how long it is."""
+    reader, pieces, left = response.body_reader, [], limit_bytes
+    while (piece := await reader.read_chunk()) is not None:
+        left -= len(piece)
+        if left < 0:
+            raise AnswerTooLarge(limit_bytes)
+        pieces.append(bytes(piece))
+    return b"".join(pieces)

@@ -6,16 +6,24 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from hanse.client.call import Call
 from hanse.client.errors import InvalidResponse, UpstreamError
 
 
 class Response:
     """A complete answer, of any status."""
 
-    __slots__ = ("attempts", "body", "headers", "instance", "service", "status")
+    __slots__ = ("attempts", "body", "correlation_id", "headers", "instance", "service", "status")
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], body: bytes, service: str, instance: str, attempts: int
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        service: str,
+        instance: str,
+        attempts: int,
+        correlation_id: str = "",
     ) -> None:
         self.status = status
         self.headers = headers
@@ -26,6 +34,28 @@ class Response:
         """Id of the instance that answered."""
         self.attempts = attempts
         """How many attempts were made, this one included."""
+        self.correlation_id = correlation_id
+        """Under which the call was made."""
+
+    @classmethod
+    def of(cls, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> "Response":
+        """The answer to `call`."""
+        return cls(
+            status,
+            headers,
+            body,
+            call.service,
+            call.answered_by,
+            call.attempts,
+            call.headers["x-correlation-id"],
+        )
+
+    def failure(self, text: str, **facts: Any) -> InvalidResponse:
+        """An error that says `text` and who answered."""
+        error = InvalidResponse(f"{self.service} answered {self.status} with a body that is {text}", **facts)
+        error.service, error.instance = self.service, self.instance
+        error.attempts, error.correlation_id = self.attempts, self.correlation_id
+        return error
 
     @property
     def succeeded(self) -> bool:
@@ -46,7 +76,7 @@ class Response:
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
-            raise InvalidResponse(f"{self.service} answered {self.status} with a body that is not JSON") from error
+            raise self.failure("not JSON") from error
 
     def value(self) -> Any:
         """The body by its content type: JSON decoded, text as str, anything else as bytes; None when empty."""
@@ -60,7 +90,9 @@ class Response:
     def raise_for_status(self) -> None:
         """Raises `UpstreamError` unless the status is 2xx."""
         if not 200 <= self.status < 300:
-            raise UpstreamError(self.status, self._problem(), self.service, self.instance, self.attempts)
+            raise UpstreamError(
+                self.status, self._problem(), self.service, self.instance, self.attempts, self.correlation_id
+            )
 
     def _problem(self) -> dict[str, Any]:
         if "json" not in self.headers.get("content-type", ""):
@@ -93,11 +125,7 @@ class Decoder:
             places = [
                 {"loc": list(found["loc"]), "msg": found["msg"], "type": found["type"]} for found in error.errors()[:10]
             ]
-            raise InvalidResponse(
-                f"{response.service} answered {response.status} with a body that is no {_name(model)}",
-                service=response.service,
-                errors=places,
-            ) from error
+            raise response.failure(f"no {_name(model)}", service=response.service, errors=places) from error
 
 
 def _name(model: Any) -> str:

@@ -1,16 +1,21 @@
 """The typed face of a client: one method per HTTP verb."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, TypedDict, TypeVar, Unpack, overload
+from collections.abc import AsyncIterable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from inspect import isawaitable
+from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
 
+from hanse.client.errors import UpstreamError
 from hanse.client.response import Decoder, Response
+from hanse.client.streamed import StreamedResponse
+from hanse.core.errors import HanseError, OutcomeUnknown
 
 T = TypeVar("T")
 
 
-class CallOptions(TypedDict, total=False):
-    """What every verb takes beside path, body and model."""
+class RequestOptions(TypedDict, total=False):
+    """What every call takes beside path, body and model."""
 
     params: Mapping[str, Any] | None
     """Query; None values are left out, lists are repeated."""
@@ -20,6 +25,16 @@ class CallOptions(TypedDict, total=False):
     """Seconds for this call instead of the client's own."""
     idempotency_key: str | None
     """Makes the call safe to repeat: the service answers the same key with the same result."""
+    hash_key: str | None
+    """With `balancing="hash"`: calls with the same key go to the same instance."""
+
+
+class CallOptions(RequestOptions, total=False):
+    """What every verb takes beside path, body and model."""
+
+    fallback: Callable[[HanseError], Any]
+    """Gives the result instead, when the service can't be reached, does not answer, or answers with 5xx or 429: not for
+    4xx, which are answers. Gets the error; may be async."""
 
 
 class Verbs(ABC):
@@ -45,10 +60,37 @@ class Verbs(ABC):
         self._decoder = Decoder()
 
     @abstractmethod
-    async def request(self, method: str, path: str, *, json: Any = None, **options: Unpack[CallOptions]) -> Response:
+    async def request(self, method: str, path: str, *, json: Any = None, **options: Unpack[RequestOptions]) -> Response:
         """Make a call and return the answer, whatever its status.
 
         Raises: as the verbs do, without `UpstreamError` and `InvalidResponse`.
+        """
+
+    @abstractmethod
+    def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        content: bytes | AsyncIterable[bytes] | None = None,
+        idle_timeout: float | None = None,
+        **options: Unpack[RequestOptions],
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Make a call whose body, answer or both are streams; the connection is held inside the `async with` block.
+
+        Until the answer begins it is a call like any other, repeated where that is safe; a body that is an iterator is
+        sent once. After that only `idle_timeout` and the deadline of the request being served bound it.
+
+        Args:
+            json: the body; or
+            content: the body as it is, in pieces if it is an iterator. Give a `content-type` with it.
+            idle_timeout: the longest wait in seconds for the next piece of the answer.
+            options: see `RequestOptions`; `timeout` bounds the time until the answer begins.
+
+        Raises:
+            UpstreamError: the service answered something else than 2xx.
+            others: as the verbs.
         """
 
     @overload
@@ -57,7 +99,7 @@ class Verbs(ABC):
     async def get(self, path: str, *, response_model: None = None, **options: Unpack[CallOptions]) -> Any: ...
     async def get(self, path: str, *, response_model: Any = None, **options: Unpack[CallOptions]) -> Any:
         """Read; repeated when it fails."""
-        return self._value(await self.request("GET", path, **options), response_model)
+        return await self._call("GET", path, None, response_model, options)
 
     @overload
     async def post(
@@ -71,7 +113,7 @@ class Verbs(ABC):
         self, path: str, json: Any = None, *, response_model: Any = None, **options: Unpack[CallOptions]
     ) -> Any:
         """Create or do; repeated only with an idempotency key, or when nothing was sent."""
-        return self._value(await self.request("POST", path, json=json, **options), response_model)
+        return await self._call("POST", path, json, response_model, options)
 
     @overload
     async def put(
@@ -85,7 +127,7 @@ class Verbs(ABC):
         self, path: str, json: Any = None, *, response_model: Any = None, **options: Unpack[CallOptions]
     ) -> Any:
         """Replace; repeated when it fails."""
-        return self._value(await self.request("PUT", path, json=json, **options), response_model)
+        return await self._call("PUT", path, json, response_model, options)
 
     @overload
     async def patch(
@@ -99,7 +141,7 @@ class Verbs(ABC):
         self, path: str, json: Any = None, *, response_model: Any = None, **options: Unpack[CallOptions]
     ) -> Any:
         """Change; repeated only with an idempotency key, or when nothing was sent."""
-        return self._value(await self.request("PATCH", path, json=json, **options), response_model)
+        return await self._call("PATCH", path, json, response_model, options)
 
     @overload
     async def delete(
@@ -113,8 +155,27 @@ class Verbs(ABC):
         self, path: str, json: Any = None, *, response_model: Any = None, **options: Unpack[CallOptions]
     ) -> Any:
         """Remove; repeated when it fails."""
-        return self._value(await self.request("DELETE", path, json=json, **options), response_model)
+        return await self._call("DELETE", path, json, response_model, options)
+
+    async def _call(self, method: str, path: str, json: Any, model: Any, options: CallOptions) -> Any:
+        if "fallback" not in options:
+            return self._value(await self.request(method, path, json=json, **cast(RequestOptions, options)), model)
+        fallback = options.pop("fallback")
+        try:
+            return self._value(await self.request(method, path, json=json, **cast(RequestOptions, options)), model)
+        except HanseError as error:
+            if not _calls_for_fallback(error):
+                raise
+            instead = fallback(error)
+            return await instead if isawaitable(instead) else instead
 
     def _value(self, response: Response, model: Any) -> Any:
-        response.raise_for_status()
+        if not 200 <= response.status < 300:
+            response.raise_for_status()
         return response.value() if model is None else self._decoder.decode(response, model)
+
+
+def _calls_for_fallback(error: HanseError) -> bool:
+    if isinstance(error, UpstreamError):
+        return error.upstream_status >= 500 or error.retryable
+    return error.retryable or isinstance(error, OutcomeUnknown)

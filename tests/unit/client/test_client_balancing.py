@@ -75,7 +75,7 @@ async def test_all_breakers_open_means_unavailable_until_a_probe_passes(world: W
     assert len(world.requests) == 2
     world.clock.advance(12)
     await world.clock.run(client.get("/x"))
-    assert client.snapshot()[1][0].breaker.state is BreakerState.CLOSED
+    assert client.snapshot().instances[0].breaker.state is BreakerState.CLOSED
     assert [event.name for event in heard if isinstance(event, BreakerChanged)] == ["stock/i1"] * 3
 
 
@@ -88,10 +88,10 @@ async def test_an_impatient_caller_does_not_open_the_breaker(world: World) -> No
     for _ in range(10):
         with pytest.raises(Exception, match="in time"):
             await world.clock.run(client.get("/x", timeout=0.01))
-    assert client.snapshot()[1][0].breaker.failures == 0
+    assert client.snapshot().instances[0].breaker.failures == 0
     with pytest.raises(Exception, match="in time"):
         await world.clock.run(client.get("/x"))
-    assert client.snapshot()[1][0].breaker.failures == 1
+    assert client.snapshot().instances[0].breaker.failures == 1
 
 
 async def test_who_stays_keeps_its_history_and_who_moves_starts_anew(world: World) -> None:
@@ -101,11 +101,11 @@ async def test_who_stays_keeps_its_history_and_who_moves_starts_anew(world: Worl
     with pytest.raises(Exception, match="may or may not"):
         await world.clock.run(client.get("/x"))
     world.registry.push(stays, moves)
-    failures = {target.instance.id: target.breaker.failures for target in client.snapshot()[1]}
+    failures = {target.instance.id: target.breaker.failures for target in client.snapshot().instances}
     assert failures == {"i1": 1, "i2": 0}
     world.registry.push()
     world.registry.push(stays)
-    assert client.snapshot()[1][0].breaker.failures == 0
+    assert client.snapshot().instances[0].breaker.failures == 0
 
 
 async def test_a_removed_instance_gets_nothing_new_and_finishes_what_it_has(world: World) -> None:
@@ -133,5 +133,5 @@ async def test_stop_ends_the_watch_and_may_come_twice_and_first(world: World) ->
     await client.stop()
     await client.stop()
     world.registry.push()
-    assert len(client.snapshot()[1]) == 1
+    assert len(client.snapshot().instances) == 1
     assert await client.ready() == "not started"

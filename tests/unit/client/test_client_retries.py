@@ -166,5 +166,6 @@ async def test_the_bulkhead_refuses_what_is_too_much(world: World) -> None:
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    places, [target] = client.snapshot()
-    assert (places.running, target.in_flight) == (0, 0), "a cancelled call leaves nothing behind"
+    state = client.snapshot()
+    [target] = state.instances
+    assert (state.bulkhead.running, target.in_flight) == (0, 0), "a cancelled call leaves nothing behind"
