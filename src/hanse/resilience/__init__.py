@@ -1,36 +1,44 @@
 """Resilience: what stands between a call and the failure of what it calls.
 
-Purpose: deadline, retry with budget, circuit breaker, bulkhead, adaptive limit. Each is a thing, its frozen config,
-its typed events and its live state.
-May import: core.
-May touch: nothing; time and randomness come from `Env`, so that every pattern is a pure state machine.
-Guarantees: no locks and no tasks of their own (one event loop owns them); the happy path allocates nothing.
+Purpose: timeout, retry with budget, circuit breaker, bulkhead, rate limiter, fallback, hedge, adaptive limit; pipelines
+of them, and a registry of their live state. Each is a thing, its frozen config, its typed events and its state.
+May import: core; the NATS backend of the distributed limiter also broker.
+May touch: nothing, that backend aside; time and randomness come from `Env`, so that patterns are pure state machines.
+Guarantees: no locks between calls, no tasks that outlive a call; one event loop owns a pattern.
 """
 
+# ruff: noqa: I001 - one line per module, so that the door stays a page
+# fmt: off
 from hanse.resilience.adaptive import AdaptiveLimit, AdaptiveSnapshot
-from hanse.resilience.breaker import BreakerConfig, BreakerSnapshot, BreakerState, CircuitBreaker
+from hanse.resilience.breaker import CircuitBreaker
+from hanse.resilience.breaker_config import BreakerConfig, BreakerSnapshot, BreakerState
 from hanse.resilience.budget import BudgetConfig, RetryBudget
 from hanse.resilience.bulkhead import Bulkhead, BulkheadConfig, BulkheadSnapshot
 from hanse.resilience.deadline import Deadline
-from hanse.resilience.errors import BreakerOpen, BulkheadFull, Overloaded
-from hanse.resilience.events import (
-    BreakerChanged,
-    CallRejected,
-    EventSink,
-    LimitChanged,
-    ResilienceEvent,
-    RetryGivenUp,
-    RetryPlanned,
-)
+from hanse.resilience.errors import BreakerOpen, BulkheadFull, Overloaded, RateLimited, Refusal
+from hanse.resilience.events import BreakerChanged, CallRejected, CallTimedOut, EventSink, FellBack, Hedged
+from hanse.resilience.events import LimitChanged, ResilienceEvent, RetryGivenUp, RetryPlanned, StoreAway
+from hanse.resilience.fallback import Fallback, FallbackConfig, FallbackSnapshot
+from hanse.resilience.hedge import Hedge, HedgeConfig, HedgeSnapshot
 from hanse.resilience.law import AdaptiveConfig
+from hanse.resilience.limiter import Limiter, RateLimiter
 from hanse.resilience.pattern import Pattern, Snapshot
+from hanse.resilience.pipeline import Pipeline, PipelineConfig, PipelineSnapshot
 from hanse.resilience.priority import Priority
-from hanse.resilience.retry import Retry, RetryPolicy
+from hanse.resilience.rate import LimiterSnapshot, Quota, RateConfig
+from hanse.resilience.registry import ResilienceRegistry
+from hanse.resilience.retry import Retry, RetryPolicy, RetrySnapshot
+from hanse.resilience.timeout import Timeout, TimeoutConfig, TimeoutSnapshot
+from hanse.resilience.verdict import safe_to_repeat, transient, upstream_at_fault
 
 __all__ = [
     "AdaptiveConfig", "AdaptiveLimit", "AdaptiveSnapshot", "BreakerChanged", "BreakerConfig", "BreakerOpen",
     "BreakerSnapshot", "BreakerState", "BudgetConfig", "Bulkhead", "BulkheadConfig", "BulkheadFull",
-    "BulkheadSnapshot", "CallRejected", "CircuitBreaker", "Deadline", "EventSink", "LimitChanged", "Overloaded",
-    "Pattern", "Priority", "ResilienceEvent", "Retry", "RetryBudget", "RetryGivenUp", "RetryPlanned", "RetryPolicy",
-    "Snapshot",
-]  # fmt: skip
+    "BulkheadSnapshot", "CallRejected", "CallTimedOut", "CircuitBreaker", "Deadline", "EventSink", "Fallback",
+    "FallbackConfig", "FallbackSnapshot", "FellBack", "Hedge", "HedgeConfig", "HedgeSnapshot", "Hedged",
+    "LimitChanged", "Limiter", "LimiterSnapshot", "Overloaded", "Pattern", "Pipeline", "PipelineConfig",
+    "PipelineSnapshot", "Priority", "Quota", "RateConfig", "RateLimited", "RateLimiter", "Refusal",
+    "ResilienceEvent", "ResilienceRegistry", "Retry", "RetryBudget", "RetryGivenUp", "RetryPlanned", "RetryPolicy",
+    "RetrySnapshot", "Snapshot", "StoreAway", "Timeout", "TimeoutConfig", "TimeoutSnapshot", "safe_to_repeat",
+    "transient", "upstream_at_fault",
+]

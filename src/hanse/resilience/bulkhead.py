@@ -2,14 +2,19 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import TracebackType
+from typing import TypeVar
 
-from hanse.core import Env
+from hanse.core import Env, current
 from hanse.core.errors import ConfigurationError
 from hanse.resilience.errors import BulkheadFull
 from hanse.resilience.events import CallRejected, EventSink
+from hanse.resilience.pattern import Pattern, Snapshot
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +34,34 @@ class BulkheadConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class BulkheadSnapshot:
+class BulkheadSnapshot(Snapshot):
     """A bulkhead's live state, for people."""
 
-    name: str
     running: int
     waiting: int
     rejected: int
     """Calls refused since it was built."""
+    limit: int = 0
+    queue: int = 0
 
 
-class Bulkhead:
+class Bulkhead(Pattern):
     """Counts calls under way in one event loop.
 
     Guarantees: never more than `limit` at once; who waits is served in order of arrival; a place that becomes free
     goes to the first who waits, never to a newcomer.
     """
 
-    __slots__ = ("_env", "_limit", "_rejected", "_waiters", "config", "name", "on_event", "running")
+    __slots__ = ("_limit", "_rejected", "_waiters", "config", "running")
+
+    kind = "bulkhead"
 
     def __init__(
         self, name: str, env: Env, config: BulkheadConfig | None = None, *, on_event: EventSink | None = None
     ) -> None:
-        self.name = name
+        super().__init__(name, env, on_event=on_event)
         self.config = config or BulkheadConfig()
-        self.on_event = on_event
         self.running = 0
-        self._env = env
         self._limit = self.config.limit
         self._rejected = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -80,7 +86,7 @@ class Bulkhead:
         """Take a place, waiting for one if the config allows it.
 
         Args:
-            wait_s: bound on the wait, if shorter than the config's (what is left until a deadline).
+            wait_s: bound on the wait, if shorter than the config's and than what is left of the request being served.
 
         Raises:
             BulkheadFull: no place, and no place in the queue or none became free in time.
@@ -92,8 +98,12 @@ class Bulkhead:
             raise self.refuse("no place free" if not config.queue else "the queue is full")
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
+        bound_s = config.wait_s if wait_s is None else min(wait_s, config.wait_s)
+        inherited = current().deadline
+        if inherited is not None:
+            bound_s = min(bound_s, max(inherited - self._env.clock.monotonic(), 0.0))
         try:
-            async with asyncio.timeout(config.wait_s if wait_s is None else min(wait_s, config.wait_s)):
+            async with asyncio.timeout(bound_s):
                 await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled():
@@ -120,6 +130,46 @@ class Bulkhead:
         finally:
             self.release()
 
+    def guard(self) -> "Place":
+        """Hold a place inside `async with`; raises as `acquire` does."""
+        return Place(self)
+
+    async def call(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """Run `operation` in a place; raises as `acquire` does."""
+        if self.running < self._limit:
+            self.running += 1
+        else:
+            await self.acquire()
+        try:
+            return await operation()
+        finally:
+            if self._waiters:
+                self.release()
+            else:
+                self.running -= 1
+
     def snapshot(self) -> BulkheadSnapshot:
-        """Its state now."""
-        return BulkheadSnapshot(self.name, self.running, len(self._waiters), self._rejected)
+        return BulkheadSnapshot(
+            self.name, self.running, len(self._waiters), self._rejected, self._limit, self.config.queue
+        )
+
+    def reset(self) -> None:
+        self._rejected = 0
+
+
+class Place:
+    """One call's place."""
+
+    __slots__ = ("_bulkhead",)
+
+    def __init__(self, bulkhead: Bulkhead) -> None:
+        self._bulkhead = bulkhead
+
+    async def __aenter__(self) -> None:
+        if not self._bulkhead.try_acquire():
+            await self._bulkhead.acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bulkhead.release()

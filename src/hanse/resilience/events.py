@@ -56,7 +56,7 @@ class RetryGivenUp(ResilienceEvent):
 
     attempt: int
     reason: str
-    """`attempts`, `budget` or `deadline`: which of the three ran out."""
+    """`attempts`, `budget` or `deadline`: which of the three ran out; `retry_after`: what was asked for is too long."""
     error: str
 
 

@@ -16,13 +16,13 @@ from hanse.testing.clock import ManualClock
 
 def opened(env: Env, config: BreakerConfig) -> CircuitBreaker:
     breaker = CircuitBreaker("b", env, config)
-    for _ in range(config.failures):
+    for _ in range(config.failure_threshold):
         breaker.failure(breaker.acquire())
     return breaker
 
 
 def test_opens_after_consecutive_failures_only(env: Env) -> None:
-    breaker = CircuitBreaker("b", env, BreakerConfig(failures=3))
+    breaker = CircuitBreaker("b", env, BreakerConfig(failure_threshold=3))
     for _ in range(2):
         breaker.failure(breaker.acquire())
     breaker.success(breaker.acquire())
@@ -36,7 +36,9 @@ def test_opens_after_consecutive_failures_only(env: Env) -> None:
 
 
 def test_half_open_lets_the_probes_through_and_closes_when_they_pass(env: Env, clock: ManualClock) -> None:
-    breaker = opened(env, BreakerConfig(failures=1, recovery_s=1, probes=2, successes=2))
+    breaker = opened(
+        env, BreakerConfig(failure_threshold=1, recovery_timeout_s=1, half_open_probes=2, success_threshold=2)
+    )
     clock.advance(1.2)
     first, second = breaker.acquire(), breaker.acquire()
     assert first
@@ -49,7 +51,7 @@ def test_half_open_lets_the_probes_through_and_closes_when_they_pass(env: Env, c
 
 
 def test_a_failed_probe_opens_it_for_longer(env: Env, clock: ManualClock) -> None:
-    breaker = opened(env, BreakerConfig(failures=1, recovery_s=1, recovery_max_s=3))
+    breaker = opened(env, BreakerConfig(failure_threshold=1, recovery_timeout_s=1, recovery_timeout_max_s=3))
     clock.advance(1.2)
     breaker.failure(breaker.acquire())
     assert 1.6 <= breaker.snapshot().retry_after_s <= 2.4
@@ -59,7 +61,7 @@ def test_a_failed_probe_opens_it_for_longer(env: Env, clock: ManualClock) -> Non
 
 
 def test_what_an_older_call_reports_is_of_no_account(env: Env, clock: ManualClock) -> None:
-    breaker = CircuitBreaker("b", env, BreakerConfig(failures=1))
+    breaker = CircuitBreaker("b", env, BreakerConfig(failure_threshold=1))
     early, late = breaker.acquire(), breaker.acquire()
     breaker.failure(early)
     clock.advance(2)
@@ -73,14 +75,14 @@ def test_what_an_older_call_reports_is_of_no_account(env: Env, clock: ManualCloc
 
 
 def test_an_abandoned_probe_gives_its_place_back(env: Env, clock: ManualClock) -> None:
-    breaker = opened(env, BreakerConfig(failures=1))
+    breaker = opened(env, BreakerConfig(failure_threshold=1))
     clock.advance(2)
     breaker.abandon(breaker.acquire())
     assert breaker.acquire()
 
 
 def test_admits_says_what_acquire_would_and_changes_nothing(env: Env, clock: ManualClock) -> None:
-    breaker = opened(env, BreakerConfig(failures=1))
+    breaker = opened(env, BreakerConfig(failure_threshold=1))
     assert not breaker.admits()
     clock.advance(2)
     assert breaker.admits()
@@ -91,7 +93,7 @@ def test_admits_says_what_acquire_would_and_changes_nothing(env: Env, clock: Man
 
 def test_tells_each_change(env: Env, clock: ManualClock) -> None:
     heard: list[ResilienceEvent] = []
-    breaker = CircuitBreaker("b", env, BreakerConfig(failures=1), on_event=heard.append)
+    breaker = CircuitBreaker("b", env, BreakerConfig(failure_threshold=1), on_event=heard.append)
     breaker.failure(breaker.acquire(), "connection refused")
     clock.advance(2)
     breaker.success(breaker.acquire())
@@ -110,7 +112,7 @@ def test_trip_and_reset_by_hand(env: Env) -> None:
 
 
 async def test_call_counts_the_named_errors_and_refuses_when_open(env: Env) -> None:
-    breaker = CircuitBreaker("b", env, BreakerConfig(failures=1))
+    breaker = CircuitBreaker("b", env, BreakerConfig(failure_threshold=1))
 
     async def fails(error: BaseException) -> None:
         raise error
@@ -129,15 +131,23 @@ async def test_call_counts_the_named_errors_and_refuses_when_open(env: Env) -> N
 
 def test_nonsense_is_refused() -> None:
     with pytest.raises(ConfigurationError):
-        BreakerConfig(failures=0)
+        BreakerConfig(failure_threshold=0, error_percentage=0)
     with pytest.raises(ConfigurationError):
-        BreakerConfig(recovery_s=2, recovery_max_s=1)
+        BreakerConfig(failure_threshold=-1)
+    with pytest.raises(ConfigurationError):
+        BreakerConfig(half_open_probes=0)
+    with pytest.raises(ConfigurationError):
+        BreakerConfig(timeout_s=0)
+    with pytest.raises(ConfigurationError):
+        BreakerConfig(recovery_timeout_s=2, recovery_timeout_max_s=1)
 
 
 class AnyUse(RuleBasedStateMachine):
     """Calls that overlap in any way, and time that passes: the promises hold."""
 
-    config = BreakerConfig(failures=3, recovery_s=1, recovery_max_s=8, probes=2, successes=3)
+    config = BreakerConfig(
+        failure_threshold=3, recovery_timeout_s=1, recovery_timeout_max_s=8, half_open_probes=2, success_threshold=3
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,7 +163,7 @@ class AnyUse(RuleBasedStateMachine):
         assert event.before != event.after or event.after == "open"
         if event.after == "half_open":
             assert self.opened_at is not None
-            assert self.clock.monotonic() - self.opened_at >= 0.8 * self.config.recovery_s - 1e-9
+            assert self.clock.monotonic() - self.opened_at >= 0.8 * self.config.recovery_timeout_s - 1e-9
         self.opened_at = self.clock.monotonic() if event.after == "open" else self.opened_at
         self.probes = []
 
@@ -181,12 +191,12 @@ class AnyUse(RuleBasedStateMachine):
 
     @invariant()
     def no_more_probes_than_allowed(self) -> None:
-        assert len(self.probes) <= self.config.probes
+        assert len(self.probes) <= self.config.half_open_probes
 
     @invariant()
     def fewer_failures_than_the_threshold_while_closed(self) -> None:
         if self.breaker.state is BreakerState.CLOSED:
-            assert self.breaker.snapshot().failures < self.config.failures
+            assert self.breaker.snapshot().failures < self.config.failure_threshold
 
 
 AnyUse.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

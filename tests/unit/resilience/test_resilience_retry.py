@@ -48,7 +48,7 @@ async def test_gives_up_after_the_attempts_with_the_last_error(env: Env, clock: 
     heard: list[ResilienceEvent] = []
     operation = Fails(Unavailable("a"), Unavailable("b"), Unavailable("c"))
     with pytest.raises(Unavailable, match="b"):
-        await clock.run(Retry("r", env, RetryPolicy(attempts=2), on_event=heard.append).call(operation))
+        await clock.run(Retry("r", env, RetryPolicy(max_attempts=2), on_event=heard.append).call(operation))
     assert isinstance(heard[-1], RetryGivenUp)
     assert heard[-1].reason == "attempts"
 
@@ -76,7 +76,7 @@ async def test_never_pauses_past_the_deadline(env: Env, clock: ManualClock) -> N
 
 async def test_an_empty_budget_ends_repetition(env: Env, clock: ManualClock) -> None:
     budget = RetryBudget(BudgetConfig(ratio=0, reserve=1))
-    retry = Retry("r", env, RetryPolicy(attempts=9), budget=budget)
+    retry = Retry("r", env, RetryPolicy(max_attempts=9), budget=budget)
     operation = Fails(*[Unavailable("x")] * 9)
     with pytest.raises(Unavailable):
         await clock.run(retry.call(operation))
@@ -86,7 +86,7 @@ async def test_an_empty_budget_ends_repetition(env: Env, clock: ManualClock) -> 
 
 @given(st.integers(1, 5000), st.sampled_from(["full", "equal", "none"]), st.floats(0, 2), st.floats(1, 10))
 def test_pauses_stay_within_their_bounds(attempt: int, jitter: str, first_s: float, factor: float) -> None:
-    policy = RetryPolicy(attempts=0, first_s=first_s, factor=factor, max_s=1.5, jitter=jitter)  # type: ignore[arg-type]
+    policy = RetryPolicy(max_attempts=0, base_delay_s=first_s, backoff_factor=factor, max_delay_s=1.5, jitter=jitter)  # type: ignore[arg-type]
     bound = min(1.5, first_s * factor ** min(attempt - 1, 64))
     pause = policy.pause(attempt, Random(attempt))
     assert {"full": 0.0, "equal": bound / 2, "none": bound}[jitter] <= pause <= bound
@@ -127,7 +127,7 @@ async def test_an_enforced_deadline_ends_the_block_and_only_its_own(clock: Manua
 
 def test_nonsense_is_refused() -> None:
     with pytest.raises(ConfigurationError):
-        RetryPolicy(attempts=-1)
+        RetryPolicy(max_attempts=-1)
     with pytest.raises(ConfigurationError):
         RetryPolicy(jitter="some")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError):
