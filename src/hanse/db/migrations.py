@@ -1,5 +1,6 @@
 """Schema migrations of a service: Alembic as a library, without env.py and alembic.ini."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def _upgrade(connection: Connection, folder: Path) -> None:
     def steps(current: Any, context: MigrationContext) -> Any:
         return scripts._upgrade_revs("head", current)
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # what it says at every start is of no use to anybody
     environment = EnvironmentContext(Config(), scripts, fn=steps, destination_rev="head")
     try:
         with environment:

@@ -5,7 +5,7 @@ import base64
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from hanse.broker import JetStreamError, Link
 from hanse.core import Env
@@ -49,14 +49,16 @@ class NatsTransport(Transport):
         self._streams = Streams(env, self._link)
         self._publisher = Publisher(env, self._link, self._streams)
         self._subscribed: list[NatsSubscribed] = []
-        self._link.on_connected.append(lambda: self._tell(Notice("connected")))
-        self._link.on_disconnected.append(lambda: self._tell(Notice("disconnected")))
+        self._serving = False
+        self._link.on_connected.append(lambda: self._tell_of_link("connected"))
+        self._link.on_disconnected.append(lambda: self._tell_of_link("disconnected"))
         self._link.on_refused.append(lambda subject: self._tell(Notice("refused", event=subject)))
 
     async def start(self) -> None:
         await self._publisher.start()
         await self._link.start()
         await self._streams.wait(_START_WITHIN_S)
+        self._serving = True
 
     async def ready(self) -> str | None:
         return await self._link.ready()
@@ -65,11 +67,17 @@ class NatsTransport(Transport):
         await asyncio.gather(*(subscribed.drain() for subscribed in self._subscribed))
 
     async def stop(self) -> None:
+        self._serving = False
         while self._subscribed:
             await self._subscribed.pop().stop()
         self._publisher.stop()
         self._streams.stop()
         await self._link.stop()
+
+    def _tell_of_link(self, kind: Literal["connected", "disconnected"]) -> None:
+        """A connection lost and found again is news; its first coming and its end are not."""
+        if self._serving:
+            self._tell(Notice(kind))
 
     async def publish(self, envelopes: Sequence[Envelope]) -> None:
         await self._publisher.publish(

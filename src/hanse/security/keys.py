@@ -3,7 +3,7 @@
 import json
 import os
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -81,9 +81,14 @@ class SigningKey:
         jwk = {**_as_jwk(self.algorithm, self.private), "kid": self.kid, "alg": self.algorithm, "use": "sig"}
         _replace(path, json.dumps(jwk, indent=2) + "\n", 0o600)
 
-    def jwk(self) -> dict[str, Any]:
-        """The public key (RFC 7517): safe to publish."""
-        return {**self._public, "kid": self.kid, "alg": self.algorithm, "use": "sig"}
+    def jwk(self, issuer: str | None = None) -> dict[str, Any]:
+        """The public key (RFC 7517): safe to publish.
+
+        Args:
+            issuer: whose tokens it may sign; a `TokenVerifier` refuses those that name another. None: anybody's.
+        """
+        bound = {} if issuer is None else {"iss": issuer}
+        return {**self._public, "kid": self.kid, "alg": self.algorithm, "use": "sig", **bound}
 
 
 def jwks(keys: Iterable[SigningKey]) -> dict[str, Any]:
@@ -91,9 +96,14 @@ def jwks(keys: Iterable[SigningKey]) -> dict[str, Any]:
     return {"keys": [key.jwk() for key in keys]}
 
 
-def write_jwks(path: Path, keys: Iterable[SigningKey]) -> None:
-    """Write the public set of `keys` to a file, in one step: a reader sees the old set or the new one."""
-    _replace(path, json.dumps(jwks(keys), indent=2) + "\n", 0o644)
+def write_jwks(path: Path, keys: Iterable[SigningKey] | Mapping[str, SigningKey]) -> None:
+    """Write the public set of `keys` to a file, in one step: a reader sees the old set or the new one.
+
+    Args:
+        keys: a mapping from issuer to key binds each key to its issuer (see `SigningKey.jwk`).
+    """
+    bound = {"keys": [key.jwk(issuer) for issuer, key in keys.items()]} if isinstance(keys, Mapping) else jwks(keys)
+    _replace(path, json.dumps(bound, indent=2) + "\n", 0o644)
 
 
 def thumbprint(jwk: dict[str, Any]) -> str:

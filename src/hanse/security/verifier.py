@@ -5,7 +5,7 @@ import math
 from collections.abc import Collection
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from jwt import PyJWK, PyJWS, PyJWTError
 
@@ -21,6 +21,12 @@ _REREAD_PAUSE_S = 1.0
 _REREAD_AGE_S = 30.0
 
 
+class _Key(NamedTuple):
+    public: PyJWK
+    issuer: str | None
+    """The only one whose tokens it signs; None: not bound."""
+
+
 class TokenVerifier:
     """Checks who issued a token, for whom, when and for how long, and that nobody has touched it (RFC 8725).
 
@@ -31,14 +37,15 @@ class TokenVerifier:
     Args:
         env: time.
         keys: the public set, or the file that holds it.
-        issuers: accepted values of `iss`.
+        issuers: accepted values of `iss`. A key that names an issuer itself (member `iss`) signs only for that one:
+            who may issue users' tokens can't make those of services.
         audience: must be among the token's `aud`.
     """
 
     def __init__(self, env: Env, keys: dict[str, Any] | Path, issuers: Collection[str], audience: str) -> None:
         self._clock = env.clock
         self._file = keys if isinstance(keys, Path) else None
-        self._keys: dict[str, PyJWK] = {} if isinstance(keys, Path) else _parse(keys)
+        self._keys: dict[str, _Key] = {} if isinstance(keys, Path) else _parse(keys)
         self._issuers = frozenset(issuers)
         self._audience = audience
         self._signatures = PyJWS()
@@ -60,22 +67,23 @@ class TokenVerifier:
             if now < known[0] + _LEEWAY_S:
                 return known[1]
             del self._verified[token]
-        claims = self._claims(token)
-        until = self._check(claims, now)
+        claims, bound = self._claims(token)
+        until = self._check(claims, bound, now)
         principal = _principal(claims, token)
         if len(self._verified) >= _CACHED:
             del self._verified[next(iter(self._verified))]
         self._verified[token] = (until, principal)
         return principal
 
-    def _claims(self, token: str) -> dict[str, Any]:
+    def _claims(self, token: str) -> tuple[dict[str, Any], str | None]:
+        """What the token says, and the issuer to whom the key that signed it is bound, if it is."""
         if len(token) > _LONGEST:
             _refuse("malformed", "the token is too long")
         try:
             header = self._signatures.get_unverified_header(token)
         except (PyJWTError, ValueError, RecursionError) as error:
             _refuse("malformed", "this is not a token", error)
-        key = self._key(header.get("kid"))
+        key, issuer = self._key(header.get("kid"))
         if header.get("alg") != key.algorithm_name:
             _refuse("signature", "the token's signature is not valid")
         try:
@@ -88,9 +96,9 @@ class TokenVerifier:
             _refuse("malformed", "the token holds no claims", error)
         if not isinstance(claims, dict):
             _refuse("malformed", "the token holds no claims")
-        return claims
+        return claims, issuer
 
-    def _key(self, kid: Any) -> PyJWK:
+    def _key(self, kid: Any) -> _Key:
         if not isinstance(kid, str):
             _refuse("unknown_key", "the token does not say which key signed it")
         if kid not in self._keys:
@@ -99,10 +107,12 @@ class TokenVerifier:
             _refuse("unknown_key", "the token is signed by an unknown key")
         return self._keys[kid]
 
-    def _check(self, claims: dict[str, Any], now: float) -> float:
+    def _check(self, claims: dict[str, Any], bound: str | None, now: float) -> float:
         issuer = claims.get("iss")
         if not isinstance(issuer, str) or issuer not in self._issuers:
             _refuse("issuer", "the token comes from an unknown issuer")
+        if bound not in (None, issuer):
+            _refuse("issuer", "the token is signed with another issuer's key")
         audience = claims.get("aud")
         if self._audience not in (audience if isinstance(audience, list) else [audience]):
             _refuse("audience", "the token is meant for another audience")
@@ -134,7 +144,7 @@ class TokenVerifier:
             self._verified.clear()
 
 
-def _parse(keys: Any) -> dict[str, PyJWK]:
+def _parse(keys: Any) -> dict[str, _Key]:
     """The keys of a set that verify signatures. Keys for other uses, or of other kinds, are left out (RFC 7517, 5)."""
     members = keys.get("keys") if isinstance(keys, dict) else None
     if not isinstance(members, list):
@@ -146,7 +156,8 @@ def _parse(keys: Any) -> dict[str, PyJWK]:
         except (PyJWTError, ValueError, TypeError, AttributeError):
             continue
         if key.key_id and key.algorithm_name in ACCEPTED and key.public_key_use in (None, "sig"):
-            parsed[key.key_id] = key
+            issuer = member.get("iss")
+            parsed[key.key_id] = _Key(key, issuer if isinstance(issuer, str) else None)
     return parsed
 
 

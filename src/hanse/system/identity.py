@@ -13,7 +13,8 @@ class Keys:
     """Makes the keys of a system once, and signs what each child shows to the others.
 
     Two keys: the system's, which signs the identity of services and never leaves the supervisor, and the issuer's,
-    which signs users' tokens and is given to the issuing service alone. Both public halves are in one JWKS file.
+    which signs users' tokens and is given to the issuing service alone. Both public halves are in one JWKS file, each
+    bound to its issuer, so that the issuing service can't pass for another service.
     """
 
     def __init__(self, env: Env, folder: Path, system: System) -> None:
@@ -26,10 +27,11 @@ class Keys:
 
     def prepare(self) -> None:
         """Load the keys, or make them on first start; write the public ones."""
-        keys = [self._key(self._folder / "system.jwk")]
-        self._tokens = TokenIssuer(self._env, keys[0], self._system.name, self._system.name)
+        own = self._key(self._folder / "system.jwk")
+        keys = {self._system.name: own}
+        self._tokens = TokenIssuer(self._env, own, self._system.name, self._system.name)
         if self._system.trusted is not None:
-            keys.append(self._key(self.issuer_file))
+            keys[self._system.trusted.name] = self._key(self.issuer_file)
         write_jwks(self.jwks_file, keys)
 
     def token(self, service: str) -> str:

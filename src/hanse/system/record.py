@@ -6,6 +6,7 @@ from typing import Any
 
 _SHOWN_APART = {"ts", "timestamp", "level", "event", "service", "version", "instance", "exception"}
 _SHOWN_NEVER = {"trace_id", "span_id", "logger", "system"}
+_OF_REQUEST = {"method", "path", "status", "duration_ms"}
 _PALETTE = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
 _LEVELS = {"debug": 2, "warning": 33, "error": 31, "critical": 31}
 _SHORT = {"warning": "warn", "critical": "fatal"}
@@ -50,13 +51,16 @@ class Record:
         fields = self.fields
         level = str(fields.get("level", "info"))
         time = str(fields.get("ts") or fields.get("timestamp") or self.at)[11:19]
-        rest = {k: v for k, v in fields.items() if k not in _SHOWN_APART | _SHOWN_NEVER and v not in (None, "")}
+        event, hidden = str(fields.get("event", "")), _SHOWN_APART | _SHOWN_NEVER
+        if event == "request" and fields.keys() >= _OF_REQUEST:
+            event, hidden = _request(fields), hidden | _OF_REQUEST | {"route", "client"}
+        rest = {k: v for k, v in fields.items() if k not in hidden and v not in (None, "")}
         pairs = " ".join(f"{key}={_short(value)}" for key, value in rest.items())
         parts = (
             paint(time, _DIM, colour),
             paint(self.service.ljust(width), shade(self.service), colour),
             paint(_SHORT.get(level, level)[:5].ljust(5), _LEVELS.get(level, 0), colour),
-            paint(str(fields.get("event", "")), _RED if level in {"error", "critical"} else 0, colour),
+            paint(event, _RED if level in {"error", "critical"} else 0, colour),
             paint(pairs, _DIM, colour),
         )
         text = "  ".join(part for part in parts if part)
@@ -73,6 +77,11 @@ def paint(text: str, code: int, colour: bool) -> str:
 def shade(service: str) -> int:
     """The colour of a service: always the same for the same name."""
     return _PALETTE[sum(map(ord, service)) % len(_PALETTE)]
+
+
+def _request(fields: dict[str, Any]) -> str:
+    """A served request in a few words: `POST /orders 201  5.6 ms`."""
+    return f"{fields['method']} {fields['path']} {fields['status']}  {float(fields['duration_ms']):.1f} ms"
 
 
 def _short(value: object) -> str:

@@ -342,3 +342,13 @@ def test_tokens_that_make_no_sense_are_not_issued(wrong: dict[str, Any]) -> None
     arguments = {"subject": "u1", "ttl_s": 60, **wrong}
     with pytest.raises(ConfigurationError):
         ISSUER.issue(arguments.pop("subject"), **arguments)
+
+
+def test_a_key_signs_for_its_own_issuer_only(tmp_path: Path) -> None:
+    services = SigningKey.generate(ENV)
+    write_jwks(tmp_path / "jwks.json", {"shop/users": KEY, "shop": services})
+    verifier = TokenVerifier(ENV, tmp_path / "jwks.json", {"shop", "shop/users"}, "shop")
+    assert verifier.verify(signed()).subject == "u1"
+    assert verifier.verify(signed(services, services.kid, iss="shop")).subject == "u1"
+    assert refusal(verifier, signed(iss="shop", sub="service:orders", roles=["service"])) == "issuer"
+    assert refusal(verifier, signed(services, services.kid)) == "issuer"

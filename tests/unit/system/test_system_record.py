@@ -27,6 +27,21 @@ def test_text_is_aligned_and_leaves_out_what_only_machines_read() -> None:
     assert Record("orders", JSON, AT).as_text(8, colour=False) == '06:25:01  orders    warn   late  order="a b"'
 
 
+def test_a_served_request_is_told_in_a_few_words() -> None:
+    facts = {
+        "method": "POST",
+        "path": "/orders",
+        "route": "/orders",
+        "status": 201,
+        "duration_ms": 5.612,
+        "client": "::1",
+    }
+    line = json.dumps({"event": "request", "level": "info", "correlation_id": "c1", **facts}).encode()
+    assert Record("o", line, AT).as_text(1, colour=False) == (
+        "06:25:26  o  info   POST /orders 201  5.6 ms  correlation_id=c1"
+    )
+
+
 def test_a_traceback_is_shown_below() -> None:
     line = json.dumps({"event": "broke", "level": "error", "exception": "Traceback:\n  x"}).encode()
     assert Record("o", line, AT).as_text(1, colour=False) == (
