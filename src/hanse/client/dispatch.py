@@ -39,8 +39,13 @@ class Dispatch:
         self._attempts = attempts
         self._retry = retry
 
-    async def run(self, call: Call, send: Send[Answer]) -> Answer:
+    async def run(self, call: Call, send: Send[Answer], now: float) -> Answer:
         """Send `call` until it is answered.
+
+        Args:
+            call: with its end.
+            send: how.
+            now: on the monotonic clock.
 
         Returns: the answer that counts, of any status; `call` says who gave it.
 
@@ -51,7 +56,6 @@ class Dispatch:
         if retry.budget is not None:
             retry.budget.deposit()
         while True:
-            now = self._monotonic()
             left_s = call.end - now
             if left_s <= 0:
                 raise call.error("the deadline has passed", timed_out=True)
@@ -80,6 +84,7 @@ class Dispatch:
                     pause = again
             if pause > 0:
                 await self._env.clock.sleep(pause)
+            now = self._monotonic()
 
     def second(self, call: Call, tried: list[Target]) -> tuple[Target | None, int]:
         """Another instance for a hedge, if there is one and the budget allows it."""

@@ -1,7 +1,7 @@
 """The real network: HTTP over pyreqwest (Rust, hyper)."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -74,21 +74,25 @@ class PyreqwestTransport(HttpTransport):
         # The timeout is given to pyreqwest itself: cancelling the task would not end the request. Streamed, because
         # otherwise the whole body is in memory before its size is known; 64 KiB come with the status in one step.
         try:
-            prepared = _begun(self._client, request).timeout(timedelta(seconds=timeout_s)).build_streamed()
+            prepared = _begun(self._client, request).timeout(timedelta(0, timeout_s)).build_streamed()
         except (ValueError, BuilderError) as error:
             raise InvalidInput(f"this request can't be sent: {error}") from error
         try:
-            async with prepared as response:
-                declared = response.get_header("content-length")
-                if declared is None:
-                    body = await _bounded(response, request.limit_bytes)
-                elif int(declared) > request.limit_bytes:
-                    raise AnswerTooLarge(request.limit_bytes)
-                else:
-                    body = bytes(await response.bytes())
+            response = await prepared.__aenter__()
+            declared = response.get_header("content-length")
+            if declared is not None and int(declared) <= request.limit_bytes:
+                piece = await response.body_reader.read_chunk()
+                if piece is not None and len(piece) == int(declared):
+                    return _Response(response.status, response, bytes(piece))  # complete: the connection is free again
+            else:
+                piece = None
+            try:
+                body = await _bounded(response, piece, request.limit_bytes)
+            finally:
+                await prepared.__aexit__(None, None, None)
         except RequestError as error:
             raise classify(error) from error
-        return HttpResponse(response.status, response.headers, body)
+        return _Response(response.status, response, body)
 
     async def open(self, request: HttpRequest, timeout_s: float) -> HttpStream:
         upload = _Upload(request.body) if isinstance(request.body, AsyncIterable) else None
@@ -126,6 +130,17 @@ class PyreqwestTransport(HttpTransport):
             .deflate(False)
             .user_agent(self._user_agent)
         )
+
+
+class _Response(HttpResponse):
+    """A complete answer; its headers are fetched when somebody asks for them."""
+
+    __slots__ = ()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        found: Mapping[str, str] = self._headers.headers
+        return found
 
 
 class _Stream(HttpStream):
@@ -175,12 +190,21 @@ def _begun(client: Client | None, request: HttpRequest) -> RequestBuilder:
     return builder.body_bytes(request.body) if isinstance(request.body, bytes) else builder
 
 
-async def _bounded(response: Any, limit_bytes: int) -> bytes:
-    """The body of an answer that does not say how long it is."""
+async def _bounded(response: Any, first: Any, limit_bytes: int) -> bytes:
+    """The body of an answer that comes in several pieces, or does not say how long it is.
+
+    Args:
+        first: the piece that was read already, if any.
+    """
+    declared = response.get_header("content-length")
+    if declared is not None and int(declared) > limit_bytes:
+        raise AnswerTooLarge(limit_bytes)
     reader, pieces, left = response.body_reader, [], limit_bytes
-    while (piece := await reader.read_chunk()) is not None:
+    piece = first if first is not None else await reader.read_chunk()
+    while piece is not None:
         left -= len(piece)
         if left < 0:
             raise AnswerTooLarge(limit_bytes)
         pieces.append(bytes(piece))
+        piece = await reader.read_chunk()
     return b"".join(pieces)

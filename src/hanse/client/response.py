@@ -8,27 +8,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from hanse.client.call import Call
 from hanse.client.errors import InvalidResponse, UpstreamError
+from hanse.client.transport import HttpResponse
 
 
 class Response:
     """A complete answer, of any status."""
 
-    __slots__ = ("attempts", "body", "correlation_id", "headers", "instance", "service", "status")
+    __slots__ = ("_answer", "attempts", "body", "correlation_id", "instance", "service", "status")
 
-    def __init__(
-        self,
-        status: int,
-        headers: Mapping[str, str],
-        body: bytes,
-        service: str,
-        instance: str,
-        attempts: int,
-        correlation_id: str = "",
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        """Looked up by names in lower case."""
-        self.body = body
+    def __init__(self, answer: HttpResponse, service: str, instance: str, attempts: int, correlation_id: str) -> None:
+        self.status: int = answer.status
+        self.body: bytes = answer.body
         self.service = service
         self.instance = instance
         """Id of the instance that answered."""
@@ -36,19 +26,17 @@ class Response:
         """How many attempts were made, this one included."""
         self.correlation_id = correlation_id
         """Under which the call was made."""
+        self._answer = answer
 
     @classmethod
-    def of(cls, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> "Response":
+    def of(cls, call: Call, answer: HttpResponse) -> "Response":
         """The answer to `call`."""
-        return cls(
-            status,
-            headers,
-            body,
-            call.service,
-            call.answered_by,
-            call.attempts,
-            call.headers["x-correlation-id"],
-        )
+        return cls(answer, call.service, call.answered_by, call.attempts, call.headers["x-correlation-id"])
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Looked up by names in lower case."""
+        return self._answer.headers
 
     def failure(self, text: str, **facts: Any) -> InvalidResponse:
         """An error that says `text` and who answered."""

@@ -122,9 +122,12 @@ class ServiceClient(Verbs, Component):
         if context.deadline is not None and context.deadline < call.end:
             call.end = context.deadline
         places = self._places
-        permit = places.try_enter() or await places.enter(call, now)
+        permit = places.try_enter()
+        if not permit:
+            permit = await places.enter(call, now)
+            now = self._env.clock.monotonic()
         try:
-            answer = await self._dispatch.run(call, self._transport.send)
+            answer = await self._dispatch.run(call, self._transport.send, now)
         except BaseException as error:
             places.failed(permit, error)
             raise
@@ -132,7 +135,7 @@ class ServiceClient(Verbs, Component):
             places.bulkhead.release()
         if places.breaker is not None:
             places.answered(permit, answer.status)
-        return Response.of(call, answer.status, answer.headers, answer.body)
+        return Response.of(call, answer)
 
     @asynccontextmanager
     async def stream(  # noqa: PLR0913 - the options of a call, spelled out once
@@ -163,9 +166,12 @@ class ServiceClient(Verbs, Component):
         if context.deadline is not None and context.deadline < call.end:
             call.end = context.deadline
         places = self._places
-        permit = places.try_enter() or await places.enter(call, now)
+        permit = places.try_enter()
+        if not permit:
+            permit = await places.enter(call, now)
+            now = self._env.clock.monotonic()
         try:
-            stream = await self._dispatch.run(call, self._transport.open)
+            stream = await self._dispatch.run(call, self._transport.open, now)
         except BaseException as error:
             places.failed(permit, error)
             places.bulkhead.release()

@@ -8,7 +8,7 @@ from hanse.client.call import Call
 from hanse.client.errors import CallFailure, TimedOut, Unanswered
 from hanse.client.response import Response
 from hanse.client.sse import ServerSentEvent, events
-from hanse.client.transport import HttpStream, TransportFailure
+from hanse.client.transport import HttpResponse, HttpStream, TransportFailure
 from hanse.core import Clock
 from hanse.core.errors import InvalidInput
 
@@ -86,7 +86,7 @@ class StreamedResponse:
                 self._call.limit_bytes = limit_bytes
                 raise self._call.too_large()
             pieces.append(piece)
-        return Response.of(self._call, self.status, self.headers, b"".join(pieces))
+        return Response.of(self._call, HttpResponse(self.status, self.headers, b"".join(pieces)))
 
     async def _read(self) -> bytes:
         wait_s = self._idle_s

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Mapping
+from typing import Any
 
 from hanse.core import Component
 
@@ -34,15 +35,27 @@ class HttpRequest:
 
 
 class HttpResponse:
-    """A complete answer. A plain class, because one is made per attempt."""
+    """A complete answer. A plain class, because one is made per attempt.
 
-    __slots__ = ("body", "headers", "status")
+    Args:
+        status: of the answer.
+        headers: looked up by names in lower case; for repeated headers the first one. A transport may give something
+            else and override the property, so that headers that nobody reads cost nothing.
+        body: all of it.
+    """
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
+    __slots__ = ("_headers", "body", "status")
+
+    def __init__(self, status: int, headers: Any, body: bytes = b"") -> None:
         self.status = status
-        self.headers = headers
-        """Looked up by names in lower case; for repeated headers the first one."""
         self.body = body
+        self._headers = headers
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Looked up by names in lower case."""
+        found: Mapping[str, str] = self._headers
+        return found
 
 
 class HttpStream(ABC):

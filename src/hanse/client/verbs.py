@@ -99,7 +99,9 @@ class Verbs(ABC):
     async def get(self, path: str, *, response_model: None = None, **options: Unpack[CallOptions]) -> Any: ...
     async def get(self, path: str, *, response_model: Any = None, **options: Unpack[CallOptions]) -> Any:
         """Read; repeated when it fails."""
-        return await self._call("GET", path, None, response_model, options)
+        if "fallback" in options:
+            return await self._or_fallback("GET", path, None, response_model, options)
+        return self._value(await self.request("GET", path, **cast(RequestOptions, options)), response_model)
 
     @overload
     async def post(
@@ -113,7 +115,9 @@ class Verbs(ABC):
         self, path: str, json: Any = None, *, response_model: Any = None, **options: Unpack[CallOptions]
     ) -> Any:
         """Create or do; repeated only with an idempotency key, or when nothing was sent."""
-        return await self._call("POST", path, json, response_model, options)
+        if "fallback" in options:
+            return await self._or_fallback("POST", path, json, response_model, options)
+        return self._value(await self.request("POST", path, json=json, **cast(RequestOptions, options)), response_model)
 
     @overload
     async def put(
@@ -127,7 +131,9 @@ class Verbs(ABC):
         self, path: str, json: Any = None, *, response_model: Any = None, **options: Unpack[CallOptions]
     ) -> Any:
         """Replace; repeated when it fails."""
-        return await self._call("PUT", path, json, response_model, options)
+        if "fallback" in options:
+            return await self._or_fallback("PUT", path, json, response_model, options)
+        return self._value(await self.request("PUT", path, json=json, **cast(RequestOptions, options)), response_model)
 
     @overload
     async def patch(
@@ -141,7 +147,11 @@ class Verbs(ABC):
         self, path: str, json: Any = None, *, response_model: Any = None, **options: Unpack[CallOptions]
     ) -> Any:
         """Change; repeated only with an idempotency key, or when nothing was sent."""
-        return await self._call("PATCH", path, json, response_model, options)
+        if "fallback" in options:
+            return await self._or_fallback("PATCH", path, json, response_model, options)
+        return self._value(
+            await self.request("PATCH", path, json=json, **cast(RequestOptions, options)), response_model
+        )
 
     @overload
     async def delete(
@@ -155,11 +165,13 @@ class Verbs(ABC):
         self, path: str, json: Any = None, *, response_model: Any = None, **options: Unpack[CallOptions]
     ) -> Any:
         """Remove; repeated when it fails."""
-        return await self._call("DELETE", path, json, response_model, options)
+        if "fallback" in options:
+            return await self._or_fallback("DELETE", path, json, response_model, options)
+        return self._value(
+            await self.request("DELETE", path, json=json, **cast(RequestOptions, options)), response_model
+        )
 
-    async def _call(self, method: str, path: str, json: Any, model: Any, options: CallOptions) -> Any:
-        if "fallback" not in options:
-            return self._value(await self.request(method, path, json=json, **cast(RequestOptions, options)), model)
+    async def _or_fallback(self, method: str, path: str, json: Any, model: Any, options: CallOptions) -> Any:
         fallback = options.pop("fallback")
         try:
             return self._value(await self.request(method, path, json=json, **cast(RequestOptions, options)), model)
