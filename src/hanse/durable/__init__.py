@@ -7,7 +7,7 @@ Guarantees: what was committed is done, at least once where the effect is outsid
 database; a replica that is killed is replaced within one lease; one that was declared dead can write nothing more.
 """
 
-from hanse.durable.context import SagaContext
+from hanse.durable.context import Failure, SagaContext
 from hanse.durable.declaration import saga, step
 from hanse.durable.durable import Durable
 from hanse.durable.errors import KeyInProgress, KeyReused, LeaseLost, SagaExists
@@ -21,6 +21,7 @@ __all__ = [
     "Attempt",
     "Durable",
     "DurableOptions",
+    "Failure",
     "Hooks",
     "KeyInProgress",
     "KeyReused",

@@ -4,7 +4,7 @@ import difflib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,8 @@ from hanse.durable.context import SagaContext
 from hanse.durable.definition import Call, Origin, Parameter, SagaDefinition, StepDefinition
 
 _MISSING = inspect.Parameter.empty
+_ENDING_S = 10.0
+"""For one attempt of an ending; it works in this database only."""
 
 
 class Mark(Protocol):
@@ -28,6 +30,8 @@ class Mark(Protocol):
     def timeout_s(self) -> float: ...
     @property
     def attempts(self) -> int: ...
+    @property
+    def undo_attempts(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,13 @@ class _Candidate:
     step: int = -1
 
 
-def define(place: Place, version: int, steps: Sequence[tuple[str, Callable[..., Any], Mark]]) -> SagaDefinition:
+def define(
+    place: Place, version: int, steps: Sequence[tuple[str, Callable[..., Any], Mark]], ended: str | None = None
+) -> SagaDefinition:
     """Check the steps of a class and bind their parameters.
+
+    Args:
+        ended: name of the method that becomes the last step, the ending.
 
     Raises:
         ConfigurationError: see `saga`.
@@ -82,7 +91,11 @@ def define(place: Place, version: int, steps: Sequence[tuple[str, Callable[..., 
             candidates.append(_Candidate(name, returns, Origin.RESULT, index))
         undo = _compensation(place, name, method, mark.compensate, candidates)
         result = None if returns is types.NoneType else _adapter(place, method, role, returns)
-        defined.append(StepDefinition(index, name, do, undo, result, mark.timeout_s, mark.attempts))
+        limits = (mark.timeout_s, mark.attempts, mark.undo_attempts)
+        defined.append(StepDefinition(index, name, do, undo, result, *limits))
+    if ended is not None:
+        end = _ending(place, ended, [step.name for step in defined], candidates)
+        defined.append(StepDefinition(len(steps), ended, end, end, None, _ENDING_S, attempts=0, ending=True))
     accepts = _adapter(place, steps[0][1], f'step "{steps[0][0]}"', given.type)
     return SagaDefinition(place.saga, version, place.cls, accepts, tuple(defined))
 
@@ -116,6 +129,23 @@ def _compensation(
         text = f'step "{step}" names compensation "{name}", which does not exist'
         raise place.error(method, text + suggestion(name, known))
     return _bind(place, undo, f'compensation "{name}"', candidates)
+
+
+def _ending(place: Place, name: str, steps: Collection[str], candidates: list[_Candidate]) -> Call:
+    method, role = getattr(place.cls, name, None), f'ending "{name}"'
+    if name in steps:
+        raise place.error(method, f"{role} is a step already; write a method of its own for the end")
+    if method is None:
+        known = [key for key, _ in inspect.getmembers(place.cls, inspect.isfunction)]
+        raise place.error(place.cls, f"names {role}, which does not exist" + suggestion(name, known))
+    call = _bind(place, method, role, candidates)
+    if not call.local:
+        raise place.error(method, f"{role} must take an AsyncSession: it commits with the saga's final state")
+    for parameter in call.parameters:
+        if parameter.origin is Origin.RESULT and not parameter.optional:
+            text = f'{role}: "{parameter.name}" must accept None, for when its step was not done'
+            raise place.error(method, text)
+    return call
 
 
 def _bind(place: Place, method: Callable[..., Any], role: str, candidates: list[_Candidate]) -> Call:

@@ -4,6 +4,20 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a saga is being undone."""
+
+    step: str
+    """The step that failed."""
+    code: str
+    """Of the error, as problem documents carry it; `internal` for one that was not foreseen."""
+    message: str
+    """One line, at most 500 characters."""
+    refused: bool
+    """True: a definite no, such as a declined card. False: it stayed unavailable or unknown, or it is a bug."""
+
+
+@dataclass(frozen=True, slots=True)
 class SagaContext:
     """Given to a step or compensation that has a parameter of this type."""
 
@@ -22,3 +36,5 @@ class SagaContext:
     """1 for the first attempt; counted anew for the compensation."""
     compensating: bool
     correlation_id: str
+    failure: Failure | None = None
+    """Why the saga is being undone; None while it goes forward. Stored, so it is the same after a crash."""

@@ -23,14 +23,23 @@ class StepMark:
     compensate: str | None
     timeout_s: float
     attempts: int
+    undo_attempts: int | None
 
 
 @overload
 def step(method: F, /) -> F: ...
 @overload
-def step(*, compensate: str | None = None, timeout: float = 10.0, attempts: int = 5) -> Callable[[F], F]: ...
 def step(
-    method: F | None = None, /, *, compensate: str | None = None, timeout: float = 10.0, attempts: int = 5
+    *, compensate: str | None = None, timeout: float = 10.0, attempts: int = 5, undo_attempts: int | None = None
+) -> Callable[[F], F]: ...
+def step(
+    method: F | None = None,
+    /,
+    *,
+    compensate: str | None = None,
+    timeout: float = 10.0,
+    attempts: int = 5,
+    undo_attempts: int | None = None,
 ) -> F | Callable[[F], F]:
     """Make an async method of a `@saga` class one of its steps; they run in the order of definition.
 
@@ -45,21 +54,28 @@ def step(
         timeout: seconds for one attempt (> 0).
         attempts: how often it is tried in all when it fails in a way that may pass (a retryable error, an unknown
             outcome, a timeout); 0 is for ever. Any other error leads to compensation at once.
+        undo_attempts: how often its compensation is tried, whatever the error, before it is parked for a person;
+            None is `DurableOptions.undo_attempts`. 0: for ever while the error may pass; only an error that does not
+            pass is tried as often as by default.
     """
 
     def mark(method: F) -> F:
-        setattr(method, _MARK, StepMark(compensate, timeout, attempts))
+        setattr(method, _MARK, StepMark(compensate, timeout, attempts, undo_attempts))
         return method
 
     return mark(method) if method is not None else mark
 
 
-def saga(name: str, *, version: int = 1) -> Callable[[C], C]:
+def saga(name: str, *, version: int = 1, ended: str | None = None) -> Callable[[C], C]:
     """Declare a class as a saga: its `@step` methods in order, each durable before the next begins.
 
     Args:
         name: stored with every instance; keep it when the class is renamed.
         version: raise it when steps are added, removed or reordered.
+        ended: name of the method that closes the saga: it runs once, after the last step or after the last
+            compensation; `SagaContext.failure` tells which. It takes an `AsyncSession`, and what it writes commits
+            together with the saga's final state. It can't refuse: whatever it raises, it is tried again. Results of
+            steps that it asks for are None where a step was not done.
 
     Raises:
         ConfigurationError: a compensation that does not exist, a parameter that nothing fills, a missing annotation:
@@ -74,9 +90,11 @@ def saga(name: str, *, version: int = 1) -> Callable[[C], C]:
             raise place.error(cls, f"has version {version}; versions start at 1")
         steps = [(member, method, getattr(method, _MARK)) for member, method in marked]
         for member, method, mark in steps:
-            if mark.timeout_s <= 0 or mark.attempts < 0:
-                raise place.error(method, f'step "{member}" needs timeout > 0 and attempts ≥ 0')
-        setattr(cls, _DEFINITION, define(place, version, steps))
+            if mark.timeout_s <= 0 or min(mark.attempts, mark.undo_attempts or 0) < 0:
+                raise place.error(method, f'step "{member}" needs timeout > 0, attempts ≥ 0 and undo_attempts ≥ 0')
+            if mark.undo_attempts is not None and mark.compensate is None:
+                raise place.error(method, f'step "{member}" has undo_attempts, and nothing undoes it')
+        setattr(cls, _DEFINITION, define(place, version, steps, ended))
         return cls
 
     return declare

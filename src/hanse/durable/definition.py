@@ -80,6 +80,10 @@ class StepDefinition:
     timeout_s: float
     attempts: int
     """0 is for ever."""
+    undo_attempts: int | None = None
+    """0 is for ever; None is what the options say."""
+    ending: bool = False
+    """It runs last, whichever way the saga ended, and is repeated until it succeeds: `do` and `undo` are the same."""
 
     @property
     def undo_needs_result(self) -> bool:
@@ -99,6 +103,11 @@ class SagaDefinition:
     cls: type
     input: TypeAdapter[Any]
     steps: tuple[StepDefinition, ...]
+
+    @property
+    def ends(self) -> bool:
+        """True when the last step is an ending."""
+        return self.steps[-1].ending
 
     @property
     def step_names(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """A saga instance in memory, new or restored from its journal."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hanse.core.errors import HanseError
+from hanse.durable.context import Failure
 from hanse.durable.definition import SagaDefinition
 from hanse.durable.machine import Kind, Machine
 
@@ -36,6 +38,10 @@ class Instance:
     """Attempts made of the present step or compensation."""
     doubt: bool = False
     """An earlier attempt of the present step may have taken effect."""
+    hopeless: int = 0
+    """Attempts of the present compensation that failed in a way that does not pass, since this replica has the saga."""
+    failure: Failure | None = None
+    """Why it is being undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +54,21 @@ class Entry:
     result: str | None
 
 
-def machine_of(definition: SagaDefinition) -> Machine:
-    """A machine at the start of that saga."""
-    return Machine([step.undo is not None for step in definition.steps])
+def machine_of(definition: SagaDefinition, marks: Iterable[tuple[int, Kind]] = ()) -> Machine:
+    """The machine of a saga that has these (step, kind), in any order; at its start without any."""
+    return Machine.restore([step.undo is not None for step in definition.steps], marks, ends=definition.ends)
 
 
 def restore(definition: SagaDefinition, row: tuple[Any, ...], journal: Iterable[Entry]) -> Instance:
     """Build an instance from what another replica, or an earlier life of this one, has written.
 
     Args:
-        row: `id, name, version, fence, attempt, input, correlation_id, traceparent, created_at`.
+        row: `id, name, version, fence, attempt, input, correlation_id, traceparent, created_at, failure`.
 
     Raises:
         JournalMismatch: steps, input or results don't fit the definition.
     """
-    saga_id, _, version, fence, attempt, given, correlation_id, traceparent, created_at = row
+    saga_id, _, version, fence, attempt, given, correlation_id, traceparent, created_at, failure = row
     entries = list(journal)
     names = definition.step_names
     for entry in entries:
@@ -71,7 +77,7 @@ def restore(definition: SagaDefinition, row: tuple[Any, ...], journal: Iterable[
                 f'saga {saga_id} was written by version {version}, whose step {entry.step + 1} is "{entry.name}"; '
                 f"version {definition.version} has no such step there"
             )
-    machine = Machine.restore([step.undo is not None for step in definition.steps], [(e.step, e.kind) for e in entries])
+    machine = machine_of(definition, [(entry.step, entry.kind) for entry in entries])
     if machine.action() is None:
         raise JournalMismatch(f"saga {saga_id} of version {version} has more steps than version {definition.version}")
     try:
@@ -87,4 +93,5 @@ def restore(definition: SagaDefinition, row: tuple[Any, ...], journal: Iterable[
     instance = Instance(saga_id, definition, fence, value, machine, correlation_id, traceparent, created_at, results)
     instance.attempt = attempt
     instance.doubt = fence > 1
+    instance.failure = Failure(**json.loads(failure)) if failure else None
     return instance

@@ -1,19 +1,18 @@
 """The journal of sagas: marks written in groups, each fenced; or in the transaction of a local step."""
 
 import asyncio
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hanse.core import Env
+from hanse.durable.context import Failure
 from hanse.durable.errors import LeaseLost
 from hanse.durable.instance import Instance
-from hanse.durable.machine import Kind, Mark, State
+from hanse.durable.machine import Mark, State
 from hanse.durable.store import Run, Store, Values
-
-_REASONS = (Kind.FAILED, Kind.DOUBT)
-"""Marks whose error is the reason why the saga is undone."""
 
 _SINGLE = {"attempt failed": "attempt_failed", "birth": "saga_insert"}
 """Writes that are one statement."""
@@ -29,6 +28,8 @@ class Outcome:
     error: str | None
     attempts: int
     started_at_s: float
+    failure: Failure | None = None
+    """Why the saga is to be undone from now on."""
 
 
 class Journal:
@@ -138,7 +139,8 @@ class Journal:
             "attempts": outcome.attempts,
             "result": outcome.result,
             "error": outcome.error,
-            "reason": outcome.error if mark.kind in _REASONS else None,
+            "reason": outcome.error if outcome.failure else None,
+            "failure": json.dumps(asdict(outcome.failure)) if outcome.failure else None,
             "started_at": outcome.started_at_s,
             "now": self._env.clock.now(),
         }

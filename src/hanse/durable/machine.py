@@ -54,17 +54,19 @@ class Machine:
     """Decides what comes next from the marks written so far.
 
     Guarantees: steps run in order; after a failure exactly the steps that may have taken effect and can be undone
-    are undone, last first, past compensations that were given up; restoring from the marks written so far, at any
-    moment, gives the same machine.
+    are undone, last first, past compensations that were given up, and then the ending runs; restoring from the marks
+    written so far, at any moment, gives the same machine.
 
     Args:
         undoable: per step, whether it names a compensation.
+        ends: the last step is an ending: it is never marked as failed or parked.
     """
 
-    __slots__ = ("_parked", "_todo", "position", "state", "undoable")
+    __slots__ = ("_parked", "_todo", "ends", "position", "state", "undoable")
 
-    def __init__(self, undoable: Sequence[bool]) -> None:
+    def __init__(self, undoable: Sequence[bool], *, ends: bool = False) -> None:
         self.undoable = tuple(undoable)
+        self.ends = ends
         self.position = 0
         """Number of steps done."""
         self.state = State.RUNNING
@@ -72,9 +74,9 @@ class Machine:
         self._parked = False
 
     @classmethod
-    def restore(cls, undoable: Sequence[bool], marks: Iterable[tuple[int, Kind]]) -> "Machine":
+    def restore(cls, undoable: Sequence[bool], marks: Iterable[tuple[int, Kind]], *, ends: bool = False) -> "Machine":
         """The machine that has seen these (step, kind), in any order."""
-        machine = cls(undoable)
+        machine = cls(undoable, ends=ends)
         rank = {Kind.DONE: 0, Kind.FAILED: 1, Kind.DOUBT: 1, Kind.UNDONE: 2, Kind.PARKED: 2}
         for step, kind in sorted(marks, key=lambda mark: (rank[mark[1]], mark[0])):
             machine.apply(step, kind)
@@ -112,6 +114,8 @@ class Machine:
         if kind in (Kind.FAILED, Kind.DOUBT):
             last = step if kind is Kind.DOUBT else step - 1
             todo = [index for index in range(last, -1, -1) if self.undoable[index]]
+            if self.ends:
+                todo.append(len(self.undoable) - 1)
         else:
             todo = [index for index in self._todo if index != step]
         if todo:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from hanse.core import Env, RequestContext, use
 from hanse.core.errors import HanseError, Unavailable
-from hanse.durable.context import SagaContext
+from hanse.durable.context import Failure, SagaContext
 from hanse.durable.definition import Call, StepDefinition
 from hanse.durable.errors import LeaseLost
 from hanse.durable.instance import Instance
@@ -19,7 +19,7 @@ from hanse.durable.journal import Journal, Outcome
 from hanse.durable.machine import Action, Kind
 from hanse.durable.options import Attempt, DurableOptions, Hooks, SagaEnd
 from hanse.durable.store import Store
-from hanse.durable.verdict import Verdict, explain, judge
+from hanse.durable.verdict import Verdict, explain, failure_of, judge
 from hanse.durable.worker import Worker
 
 _LONGEST_ASKED_S = 60.0
@@ -188,12 +188,10 @@ class Runner:
         instance, verdict = work.instance, judge(error)
         if not work.call.local:
             instance.doubt |= verdict.doubt
-        if work.action.compensating:
-            again = instance.attempt < self._options.undo_attempts
-        else:
-            again = verdict.retry and (work.step.attempts == 0 or instance.attempt < work.step.attempts)
-        if not again:
-            await self._write(work, self._failure_kind(work, verdict), None, explain(error))
+        instance.hopeless += not verdict.retry
+        if not self._again(work, verdict):
+            failure = None if work.action.compensating else failure_of(work.step.name, error)
+            await self._write(work, self._failure_kind(work, verdict), None, explain(error), failure)
             return True
         await self._patiently(lambda: self._journal.write_failure(instance, explain(error)))
         if self.closing:
@@ -202,6 +200,17 @@ class Runner:
         asked_s = error.details.get("retry_after", 0.0) if isinstance(error, HanseError) else 0.0
         await self._env.clock.sleep(max(pause_s, min(asked_s, _LONGEST_ASKED_S)))
         return False
+
+    def _again(self, work: _Try, verdict: Verdict) -> bool:
+        """Whether an action that has failed is tried once more."""
+        instance, step, usual = work.instance, work.step, self._options.undo_attempts
+        if step.ending:
+            return True
+        if not work.action.compensating:
+            return verdict.retry and (step.attempts == 0 or instance.attempt < step.attempts)
+        if step.undo_attempts == 0:
+            return verdict.retry or instance.hopeless < usual
+        return instance.attempt < (step.undo_attempts or usual)
 
     def _failure_kind(self, work: _Try, verdict: Verdict) -> Kind:
         if work.action.compensating:
@@ -214,19 +223,22 @@ class Runner:
         tidy = verdict is Verdict.NOT_DONE and not work.step.undo_needs_result
         return Kind.DOUBT if tidy else Kind.FAILED
 
-    async def _write(self, work: _Try, kind: Kind, result: str | None, error: str | None) -> None:
+    async def _write(
+        self, work: _Try, kind: Kind, result: str | None, error: str | None, failure: Failure | None = None
+    ) -> None:
         instance = work.instance
         began_s = work.began_s or self._env.clock.now()
-        outcome = Outcome(instance.machine.mark(kind), result, error, instance.attempt, began_s)
+        outcome = Outcome(instance.machine.mark(kind), result, error, instance.attempt, began_s, failure)
         try:
             await self._journal.write(instance, outcome)
         except Unavailable:
             await self._patiently(lambda: self._journal.write(instance, outcome))
+        instance.failure = failure or instance.failure
         self._applied(work, kind)
 
     def _applied(self, work: _Try, kind: Kind) -> None:
         work.instance.machine.apply(work.action.step, kind)
-        work.instance.attempt = 0
+        work.instance.attempt = work.instance.hopeless = 0
         work.instance.doubt = False
 
     async def _patiently(self, write: Callable[[], Any]) -> None:
@@ -264,6 +276,7 @@ def _context_of(work: _Try) -> SagaContext:
         attempt=instance.attempt,
         compensating=work.action.compensating,
         correlation_id=instance.correlation_id,
+        failure=instance.failure,
     )
 
 

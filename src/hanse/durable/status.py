@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from hanse.durable.definition import SagaDefinition
-from hanse.durable.machine import Kind, Machine, State
+from hanse.durable.instance import machine_of
+from hanse.durable.machine import Kind, State
 from hanse.durable.store import Rows
 
 SagaState = Literal["running", "undoing", "done", "undone", "stuck"]
@@ -86,10 +87,11 @@ def status_of(row: Sequence[Any], marks: Rows, definition: SagaDefinition | None
             began = ordered[at - 1].ended_at if at else _time(created)
             ordered[at] = StepStatus(ordered[at].name, "running", attempt, began, None, trouble)
     if now is State.UNDOING and definition is not None:
-        undoable = [step.undo is not None for step in definition.steps]
-        action = Machine.restore(undoable, [(mark[1], Kind(mark[2])) for mark in marks]).action()
+        action = machine_of(definition, [(mark[1], Kind(mark[2])) for mark in marks]).action()
         if action is not None:
             ordered[action.step] = replace(ordered[action.step], state="undoing", ended_at=None)
+    if definition is not None and definition.ends:
+        ordered[-1] = _forward(ordered[-1])
     return SagaStatus(
         saga_id,
         name,
@@ -103,6 +105,13 @@ def status_of(row: Sequence[Any], marks: Rows, definition: SagaDefinition | None
         _time(max([updated, *(mark[7] for mark in marks)])),
         tuple(ordered),
     )
+
+
+def _forward(ending: StepStatus) -> StepStatus:
+    """An ending is done, never undone, whichever way it was come to."""
+    if ending.state == "undoing":
+        return replace(ending, state="running")
+    return replace(ending, state="done") if ending.state == "undone" else ending
 
 
 def _time(seconds: float) -> datetime:

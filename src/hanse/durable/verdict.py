@@ -2,7 +2,10 @@
 
 import enum
 
-from hanse.core.errors import HanseError, OutcomeUnknown
+from hanse.core.errors import DeadlineExceeded, HanseError, OutcomeUnknown
+from hanse.durable.context import Failure
+
+_LONGEST = 500
 
 
 class Verdict(enum.Enum):
@@ -38,4 +41,13 @@ def judge(error: Exception) -> Verdict:
 def explain(error: BaseException) -> str:
     """One line for status and logs: the error's class and message, at most 500 characters."""
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+    return f"{type(error).__name__}: {text}"[:_LONGEST] if text else type(error).__name__
+
+
+def failure_of(step: str, error: Exception) -> Failure:
+    """What compensations are told of the error that ended the way forward."""
+    refused = judge(error) is Verdict.REFUSED
+    if isinstance(error, HanseError):
+        return Failure(step, error.code, " ".join(error.message.split())[:_LONGEST], refused)
+    code = DeadlineExceeded.code if isinstance(error, TimeoutError) else HanseError.code
+    return Failure(step, code, explain(error), refused)

@@ -1,6 +1,6 @@
 """The orders process: the service with all that it does."""
 
-from shop.orders import api, mending, sagas, stream
+from shop.orders import api, sagas, stream
 from shop.orders.service import service
 
-__all__ = ["api", "mending", "sagas", "service", "stream"]
+__all__ = ["api", "sagas", "service", "stream"]

@@ -11,6 +11,7 @@ from shop.orders.store import Order, TimelineEntry
 
 CANCEL, RETURN = "cancel", "return"
 CANCELLED_BY_CUSTOMER = "cancelled_by_customer"
+PAYMENT_FAILED = "payment_failed"
 
 
 async def find(db: AsyncSession, order_id: str, user_id: str | None = None) -> Order:
@@ -71,12 +72,12 @@ async def ship_or_deliver(db: AsyncSession, order: Order, status: OrderStatus) -
     await move(db, order, status)
 
 
-async def reject(db: AsyncSession, order: Order) -> None:
+async def reject(db: AsyncSession, order: Order, reason: str) -> None:
     """End an order whose saga was undone: rejected, or cancelled when the customer asked for it or it was sure once."""
     if order.state is OrderStatus.PENDING and order.intent != CANCEL:
-        await move(db, order, OrderStatus.REJECTED, order.reason or "unavailable")
+        await move(db, order, OrderStatus.REJECTED, reason)
     elif order.state in (OrderStatus.PENDING, OrderStatus.CONFIRMED):
-        reason = CANCELLED_BY_CUSTOMER if order.intent == CANCEL else order.reason or "payment_failed"
+        reason = CANCELLED_BY_CUSTOMER if order.intent == CANCEL else PAYMENT_FAILED
         await move(db, order, OrderStatus.CANCELLED, reason)
     order.intent, order.settled = "", True
 

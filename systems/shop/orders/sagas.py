@@ -2,7 +2,8 @@
 
 Everything that can be refused comes before `confirm`; after it, `capture` is repeated until it succeeds. Stock is
 committed before `confirm`, so that a reservation can't run out under a confirmed order. All calls name the order, so
-each may be repeated, and undoing may overtake doing: inventory and payments keep tombstones.
+each may be repeated, and undoing may overtake doing: inventory and payments keep tombstones. However long they are
+away, undoing waits for them.
 """
 
 from collections.abc import AsyncIterator
@@ -10,15 +11,21 @@ from contextlib import asynccontextmanager
 
 from pydantic import BaseModel
 
-from hanse import Session, saga, step
+from hanse import SagaContext, Session, saga, step
 from hanse.core.errors import HanseError, OutcomeUnknown, Unavailable
+from hanse.durable import Failure
 from shop.money import Money
 from shop.orders import clerk
 from shop.orders.domain import CancelledByCustomer, OrderStatus
 from shop.orders.service import inventory, payments, service
-from shop.orders.store import Order
 
 _MAY_REFUSE_CAPTURE = frozenset({"payment_declined", "payment_closed"})
+_UNAVAILABLE = {
+    "reserve": "inventory_unavailable",
+    "authorise": "payment_unavailable",
+    "sell": "inventory_unavailable",
+}
+"""The reason of a rejection when the step was not refused but could not be had."""
 
 
 class Placement(BaseModel):
@@ -37,34 +44,24 @@ class Undoing(BaseModel):
     order_id: str
 
 
-@saga("place-order", version=1)
+@saga("place-order", version=2, ended="close")
 class PlaceOrder:
-    """Sees an accepted order through to confirmed, or to rejected with everything undone."""
+    """Sees an order through to confirmed, or to rejected with everything undone."""
 
-    @step(compensate="reject")
-    async def accept(self, placement: Placement, db: Session) -> None:
-        """The order was stored with the saga; from here on it will end, whatever happens: see `reject`."""
-
-    async def reject(self, placement: Placement, db: Session) -> None:
-        """Tell the customer why not."""
-        await clerk.reject(db, await clerk.find(db, placement.order_id))
-
-    @step(compensate="release", attempts=8)
+    @step(compensate="release", attempts=8, undo_attempts=0)
     async def reserve(self, placement: Placement) -> None:
         """Hold the pieces. Refused: `out_of_stock`."""
-        async with _noted(placement, otherwise="inventory_unavailable"):
-            await inventory.put(f"/internal/reservations/{placement.order_id}", {"items": placement.pieces})
+        await inventory.put(f"/internal/reservations/{placement.order_id}", {"items": placement.pieces})
 
     async def release(self, placement: Placement) -> None:
         """Give the pieces back, held or sold."""
         await inventory.put(f"/internal/reservations/{placement.order_id}/release")
 
-    @step(compensate="reverse", timeout=12.0, attempts=8)
+    @step(compensate="reverse", timeout=12.0, attempts=8, undo_attempts=0)
     async def authorise(self, placement: Placement) -> None:
         """Have the provider keep the money ready. Refused: `payment_declined`."""
-        async with _noted(placement, otherwise="payment_unavailable"):
-            order = {"amount": placement.total, "provider": placement.provider, "token": placement.token}
-            await payments.put(f"/internal/payments/{placement.order_id}", order)
+        order = {"amount": placement.total, "provider": placement.provider, "token": placement.token}
+        await payments.put(f"/internal/payments/{placement.order_id}", order)
 
     async def reverse(self, placement: Placement) -> None:
         """Let go of the money, or give it back."""
@@ -73,8 +70,7 @@ class PlaceOrder:
     @step(attempts=8)
     async def sell(self, placement: Placement) -> None:
         """The pieces are sold and no longer expire. Refused when they have expired. `release` undoes this too."""
-        async with _noted(placement, otherwise="inventory_unavailable"):
-            await inventory.put(f"/internal/reservations/{placement.order_id}/commit")
+        await inventory.put(f"/internal/reservations/{placement.order_id}/commit")
 
     @step
     async def confirm(self, placement: Placement, db: Session) -> None:
@@ -87,14 +83,16 @@ class PlaceOrder:
     @step(attempts=0)
     async def capture(self, placement: Placement) -> None:
         """Take the money that was kept ready, however long that takes."""
-        async with _noted(placement, otherwise=""), _in_the_end(_MAY_REFUSE_CAPTURE):
+        async with _in_the_end(_MAY_REFUSE_CAPTURE):
             await payments.put(f"/internal/payments/{placement.order_id}/capture")
 
-    @step
-    async def settle(self, placement: Placement, db: Session) -> None:
-        """Nothing is left to do for it, unless its cancellation has begun meanwhile."""
+    async def close(self, placement: Placement, context: SagaContext, db: Session) -> None:
+        """Nothing is left to do for it, unless its cancellation has begun meanwhile; or tell the customer why not."""
         order = await clerk.find(db, placement.order_id)
-        order.settled = not order.intent
+        if context.failure is None:
+            order.settled = not order.intent
+        else:
+            await clerk.reject(db, order, _reason(context.failure))
 
 
 @saga("undo-order", version=1)
@@ -119,20 +117,9 @@ class UndoOrder:
         await clerk.conclude(db, await clerk.find(db, undoing.order_id))
 
 
-@asynccontextmanager
-async def _noted(placement: Placement, *, otherwise: str) -> AsyncIterator[None]:
-    """Note on the order why a step failed: a refusal's own code, else `otherwise`; `reject` tells it."""
-    try:
-        yield
-    except HanseError as error:
-        passing = error.retryable or isinstance(error, OutcomeUnknown)
-        reason = otherwise if passing else error.code
-        if reason:
-            async with service.database.transaction() as db:
-                order = await db.get(Order, placement.order_id)
-                if order is not None and order.state is OrderStatus.PENDING:
-                    order.reason = reason
-        raise
+def _reason(failure: Failure) -> str:
+    """Why an order is rejected, as a code: the refusal's own, else who could not be had."""
+    return failure.code if failure.refused else _UNAVAILABLE.get(failure.step, "unavailable")
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ class Order(Base):
     user_id: Mapped[str] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(String(200))
-    """Why it was rejected or cancelled, as a code; empty else. While pending: what last went wrong."""
+    """Why it was rejected or cancelled, as a code; empty else."""
     lines: Mapped[list[dict[str, Any]]] = mapped_column(Json)
     amount: Mapped[int] = mapped_column(BigInteger)
     """Minor units of `currency`."""

@@ -60,11 +60,10 @@ class OrderView(BaseModel):
 
     @classmethod
     def of(cls, order: Order) -> "OrderView":
-        pending = order.state is OrderStatus.PENDING
         return cls(
             id=order.id,
             status=order.state,
-            reason=None if pending else order.reason or None,
+            reason=order.reason or None,
             items=order.items,
             total=order.total,
             shipping_address=Address.model_validate(order.shipping_address),

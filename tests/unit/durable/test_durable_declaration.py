@@ -49,6 +49,22 @@ def test_parameters_are_traced_to_their_sources() -> None:
     assert reserve.undo is not None and reserve.undo.local and not reserve.undo_needs_result
 
 
+def test_an_ending_is_the_last_step_whichever_way_it_is_come_to() -> None:
+    @saga("ends", ended="close")
+    class Ends:
+        @step(compensate="undo", undo_attempts=0)
+        async def one(self, order_id: str) -> str:
+            return order_id
+
+        async def undo(self) -> None: ...
+
+        async def close(self, order_id: str, one: str | None, context: SagaContext, db: AsyncSession) -> None: ...
+
+    one, close = definition_of(Ends).steps
+    assert definition_of(Ends).ends and close.ending and close.do is close.undo
+    assert (one.ending, one.undo_attempts, close.undo_attempts) == (False, 0, None)
+
+
 def test_of_several_values_of_one_type_the_name_decides() -> None:
     @saga("s")
     class Several:
@@ -168,6 +184,47 @@ def bad_timeout() -> None:
         async def one(self, order_id: str) -> None: ...
 
 
+def unknown_ending() -> None:
+    @saga("s", ended="cloze")
+    class Wrong:
+        @step
+        async def one(self, order_id: str) -> None: ...
+
+        async def close(self, db: AsyncSession) -> None: ...
+
+
+def ending_outside() -> None:
+    @saga("s", ended="undo")
+    class Wrong:
+        @step
+        async def one(self, order_id: str) -> None: ...
+
+        async def undo(self, order_id: str) -> None: ...
+
+
+def ending_counts_on_a_result() -> None:
+    @saga("s", ended="undo")
+    class Wrong:
+        @step
+        async def one(self, order_id: str) -> int: ...
+
+        async def undo(self, one: int, db: AsyncSession) -> None: ...
+
+
+def ending_is_a_step() -> None:
+    @saga("s", ended="one")
+    class Wrong:
+        @step
+        async def one(self, order_id: str, db: AsyncSession) -> None: ...
+
+
+def undone_by_nothing() -> None:
+    @saga("s")
+    class Wrong:
+        @step(undo_attempts=0)
+        async def one(self, order_id: str) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("declare", "expected"),
     [
@@ -191,6 +248,11 @@ def bad_timeout() -> None:
         (not_json, "can't be stored as JSON"),
         (variadic, 'parameter "*rest: str" must have a name of its own'),
         (bad_timeout, "needs timeout > 0"),
+        (undone_by_nothing, 'step "one" has undo_attempts, and nothing undoes it'),
+        (unknown_ending, 'names ending "cloze", which does not exist. Did you mean "close"?'),
+        (ending_outside, 'ending "undo" must take an AsyncSession'),
+        (ending_counts_on_a_result, 'ending "undo": "one" must accept None'),
+        (ending_is_a_step, 'ending "one" is a step already'),
     ],
 )
 def test_a_wrong_declaration_says_where_and_what(declare: Callable[[], None], expected: str) -> None:

@@ -12,16 +12,21 @@ steps = st.lists(st.booleans(), min_size=1, max_size=8)
 
 
 @given(
-    undoable=steps, outcomes=st.lists(st.sampled_from(["ok", "failed", "doubt", "parked"]), max_size=30), data=st.data()
+    undoable=steps,
+    ends=st.booleans(),
+    outcomes=st.lists(st.sampled_from(["ok", "failed", "doubt", "parked"]), max_size=30),
+    data=st.data(),
 )
 def test_any_course_ends_well_and_can_be_restored_at_any_moment(
-    undoable: list[bool], outcomes: list[str], data: st.DataObject
+    undoable: list[bool], ends: bool, outcomes: list[str], data: st.DataObject
 ) -> None:
-    machine = Machine(undoable)
+    undoable = [*undoable, True] if ends else undoable
+    ending = len(undoable) - 1 if ends else None
+    machine = Machine(undoable, ends=ends)
     written: list[tuple[int, Kind]] = []
     course = iter(outcomes)
     while (action := machine.action()) is not None:
-        outcome = next(course, "ok")
+        outcome = next(course, "ok") if action.step != ending else "ok"
         if action.compensating:
             kind = Kind.PARKED if outcome == "parked" else Kind.UNDONE
         else:
@@ -31,7 +36,7 @@ def test_any_course_ends_well_and_can_be_restored_at_any_moment(
         machine.apply(mark.step, mark.kind)
         assert machine.state is mark.state
         written.append((mark.step, mark.kind))
-        again = Machine.restore(undoable, data.draw(st.permutations(written)))
+        again = Machine.restore(undoable, data.draw(st.permutations(written)), ends=ends)
         assert (again.state, again.action(), again.position) == (machine.state, machine.action(), machine.position)
     assert len(set(written)) == len(written), "each fact is written once"
     done = [step for step, kind in written if kind is Kind.DONE]
@@ -44,7 +49,8 @@ def test_any_course_ends_well_and_can_be_restored_at_any_moment(
     ((where, kind),) = broken
     assert where == len(done)
     took_effect = [*done, where] if kind is Kind.DOUBT else done
-    assert tried == [step for step in reversed(took_effect) if undoable[step]], "in reverse, each exactly once"
+    undone = [step for step in reversed(took_effect) if undoable[step]]
+    assert tried == [*undone, *([ending] if ends else [])], "in reverse, each exactly once, and the ending last"
     parked = any(kind is Kind.PARKED for _, kind in written)
     assert machine.state is (State.STUCK if parked else State.UNDONE)
 

@@ -14,7 +14,7 @@ ON CONFLICT (saga_id, step, kind) DO NOTHING;
 -- name: mark_saga
 UPDATE hanse_saga SET
     state = :state, attempt = 0, trouble = NULL, updated_at = :now,
-    error = coalesce(error, :reason),
+    error = coalesce(error, :reason), failure = coalesce(failure, :failure),
     owner = CASE WHEN :state >= 3 THEN NULL ELSE owner END
 WHERE id = :id;
 
@@ -44,7 +44,7 @@ AND EXISTS (SELECT 1 FROM hanse_worker WHERE id = :owner AND lease_until > :now)
     OR (due IS NOT NULL AND due <= :now)
     OR owner IN (SELECT id FROM hanse_worker WHERE lease_until <= :now)
 )
-RETURNING id, name, version, fence, attempt, input, correlation_id, traceparent, created_at;
+RETURNING id, name, version, fence, attempt, input, correlation_id, traceparent, created_at, failure;
 
 -- name: saga_marks
 SELECT saga_id, step, kind, name, result, error FROM hanse_saga_step
