@@ -15,6 +15,7 @@ from hanse.resilience.breaker_config import BreakerConfig, BreakerSnapshot, Brea
 from hanse.resilience.budget import BudgetConfig, RetryBudget
 from hanse.resilience.bulkhead import Bulkhead, BulkheadConfig, BulkheadSnapshot
 from hanse.resilience.deadline import Deadline
+from hanse.resilience.distributed import DistributedRateLimiter, SharedConfig
 from hanse.resilience.errors import BreakerOpen, BulkheadFull, Overloaded, RateLimited, Refusal
 from hanse.resilience.events import BreakerChanged, CallRejected, CallTimedOut, EventSink, FellBack, Hedged
 from hanse.resilience.events import LimitChanged, ResilienceEvent, RetryGivenUp, RetryPlanned, StoreAway
@@ -28,17 +29,18 @@ from hanse.resilience.priority import Priority
 from hanse.resilience.rate import LimiterSnapshot, Quota, RateConfig
 from hanse.resilience.registry import ResilienceRegistry
 from hanse.resilience.retry import Retry, RetryPolicy, RetrySnapshot
+from hanse.resilience.store import MemoryRateStore, RateStore
 from hanse.resilience.timeout import Timeout, TimeoutConfig, TimeoutSnapshot
 from hanse.resilience.verdict import safe_to_repeat, transient, upstream_at_fault
 
 __all__ = [
     "AdaptiveConfig", "AdaptiveLimit", "AdaptiveSnapshot", "BreakerChanged", "BreakerConfig", "BreakerOpen",
     "BreakerSnapshot", "BreakerState", "BudgetConfig", "Bulkhead", "BulkheadConfig", "BulkheadFull",
-    "BulkheadSnapshot", "CallRejected", "CallTimedOut", "CircuitBreaker", "Deadline", "EventSink", "Fallback",
-    "FallbackConfig", "FallbackSnapshot", "FellBack", "Hedge", "HedgeConfig", "HedgeSnapshot", "Hedged",
-    "LimitChanged", "Limiter", "LimiterSnapshot", "Overloaded", "Pattern", "Pipeline", "PipelineConfig",
-    "PipelineSnapshot", "Priority", "Quota", "RateConfig", "RateLimited", "RateLimiter", "Refusal",
-    "ResilienceEvent", "ResilienceRegistry", "Retry", "RetryBudget", "RetryGivenUp", "RetryPlanned", "RetryPolicy",
-    "RetrySnapshot", "Snapshot", "StoreAway", "Timeout", "TimeoutConfig", "TimeoutSnapshot", "safe_to_repeat",
-    "transient", "upstream_at_fault",
+    "BulkheadSnapshot", "CallRejected", "CallTimedOut", "CircuitBreaker", "Deadline", "DistributedRateLimiter",
+    "EventSink", "Fallback", "FallbackConfig", "FallbackSnapshot", "FellBack", "Hedge", "HedgeConfig",
+    "HedgeSnapshot", "Hedged", "LimitChanged", "Limiter", "LimiterSnapshot", "MemoryRateStore", "Overloaded",
+    "Pattern", "Pipeline", "PipelineConfig", "PipelineSnapshot", "Priority", "Quota", "RateConfig", "RateLimited",
+    "RateLimiter", "RateStore", "Refusal", "ResilienceEvent", "ResilienceRegistry", "Retry", "RetryBudget",
+    "RetryGivenUp", "RetryPlanned", "RetryPolicy", "RetrySnapshot", "SharedConfig", "Snapshot", "StoreAway",
+    "Timeout", "TimeoutConfig", "TimeoutSnapshot", "safe_to_repeat", "transient", "upstream_at_fault",
 ]
