@@ -18,6 +18,7 @@ INTERNAL = "/internal"
 """Paths of a service that no route reaches, whatever it strips."""
 
 _DEADLINE_HEADER = "x-request-timeout-ms"
+_ORIGINAL_PATH_HEADER = "x-envoy-original-path"
 _IDEMPOTENT = "GET|HEAD|OPTIONS|PUT|DELETE"
 _RETRY_ON = "connect-failure,refused-stream,reset,retriable-status-codes"
 
@@ -58,20 +59,28 @@ def _route(route: Route, model: GatewayModel) -> Resource:
     match = _path_match(route)
     if route.methods:
         match["headers"] = [_method_is("|".join(route.methods))]
-    deadline = header(_DEADLINE_HEADER, str(int(route.timeout * 1000)))
     return {
         "name": route.label,
         "match": match,
         "route": _action(route),
         "metadata": {"filter_metadata": {FACTS: _facts(route)}},
         "typed_per_filter_config": per_route(route, model),
-        # The service's deadline is the gateway's, not one that a client makes up.
-        **(
-            {"request_headers_to_remove": [_DEADLINE_HEADER]}
-            if route.stream
-            else {"request_headers_to_add": [deadline]}
-        ),
+        **_headers(route),
     }
+
+
+def _headers(route: Route) -> Resource:
+    """What the service is told beside the request. Its deadline is the gateway's, not one that a client makes up."""
+    added, removed = [], []
+    if route.stream:
+        removed.append(_DEADLINE_HEADER)
+    else:
+        added.append(header(_DEADLINE_HEADER, str(int(route.timeout * 1000))))
+    if route.strip:
+        # By it problem bodies and the access log know what the client asked for. The router would add it only together
+        # with others that nobody reads.
+        added.append(header(_ORIGINAL_PATH_HEADER, "%REQ(:PATH)%"))
+    return {"request_headers_to_add": added, "request_headers_to_remove": removed}
 
 
 def _path_match(route: Route) -> Resource:

@@ -41,7 +41,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
         Route("/api/quick", "orders", limit="2/second"),
         Route("/api/read", "orders", methods=("GET",)),
         Route("/api/down", "warehouse"),
-        Route("/api/refusing", "cellar"),
+        Route("/api/refusing", "cellar", strip="/api"),
         Route("/api/hurry", "orders", strip="/api/hurry", timeout=0.2),
         Route("/open", "orders", strip="/open"),
         Route("/big", "orders", max_body_bytes=3 * MIB),
@@ -217,7 +217,7 @@ async def test_after_retry_after_a_request_passes(rig: Rig) -> None:
 @pytest.mark.parametrize(("path", "service"), [("/api/down", "warehouse"), ("/api/refusing", "cellar")])
 async def test_a_service_that_is_down_is_503_that_names_it(rig: Rig, path: str, service: str) -> None:
     body = check_problem(await rig.ask("GET", path), 503, "unavailable", f"The service {service} is not available")
-    assert body["service"] == service
+    assert (body["service"], body["instance"]) == (service, path)
     check_problem(await rig.ask("POST", path, b"{}"), 503, "unavailable", service)
 
 
@@ -225,7 +225,7 @@ async def test_a_service_that_does_not_answer_in_time_is_504_that_names_it(rig: 
     body = check_problem(
         await rig.ask("GET", "/api/hurry/slow"), 504, "deadline_exceeded", "orders did not answer within 0.2 s"
     )
-    assert body["service"] == "orders"
+    assert (body["service"], body["instance"]) == ("orders", "/api/hurry/slow")
 
 
 async def test_a_service_that_hangs_up_is_502_or_503_that_names_it(rig: Rig) -> None:
