@@ -4,7 +4,7 @@ Source: RFC 9457 (problem details); `code` and `correlation_id` are extension me
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from math import ceil
 from typing import Any
@@ -13,7 +13,7 @@ import orjson
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from hanse.client import UpstreamError
+from hanse.client import CallFailure, UpstreamError
 from hanse.core.errors import HanseError, LimitExceeded, Unauthenticated, Unavailable
 
 MEDIA_TYPE = b"application/problem+json"
@@ -71,6 +71,8 @@ def problem_of(error: BaseException) -> Problem:
     """
     if isinstance(error, UpstreamError):
         return _upstream(error)
+    if isinstance(error, CallFailure) and error.service:
+        return _unanswered(error)
     if isinstance(error, HanseError):
         return _own(error)
     if isinstance(error, RequestValidationError):
@@ -100,6 +102,13 @@ def _upstream(error: UpstreamError) -> Problem:
         told["code"] = code
     detail = f'The service "{error.service}" answered {error.upstream_status}.'
     return Problem(status, "upstream_error", detail, {"upstream": told})
+
+
+def _unanswered(error: CallFailure) -> Problem:
+    """Whom it hangs on, and no more: the error's own text names internal paths, addresses and system errors."""
+    outcome = {502: "sent an answer that can't be understood", 503: "is not available"}
+    detail = f'The service "{error.service}" {outcome.get(error.status, "did not answer in time")}.'
+    return replace(_own(error), detail=detail, members={"upstream": {"service": error.service}})
 
 
 def _http(error: HTTPException) -> Problem:

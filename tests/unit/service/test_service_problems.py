@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from hanse import Service
-from hanse.client import UpstreamError
+from hanse.client import CallFailure, InvalidResponse, TimedOut, Unanswered, Unreachable, UpstreamError
 from hanse.core.errors import (
     Conflict,
     DeadlineExceeded,
@@ -24,6 +24,13 @@ from hanse.core.errors import (
 )
 
 service = Service("errors")
+
+
+def failed(kind: type[CallFailure], text: str) -> CallFailure:
+    """What a client raises that got no answer from the service inventory."""
+    error = kind(text, service="inventory", attempts=2)
+    error.service = "inventory"
+    return error
 
 
 class Login(BaseModel):
@@ -48,6 +55,10 @@ ERRORS: dict[str, Exception] = {
     "upstream_422": UpstreamError(422, {}, "inventory", "i-1", 1),
     "upstream_500": UpstreamError(500, {}, "inventory", "i-1", 1),
     "upstream_503": UpstreamError(503, {}, "inventory", "i-1", 3),
+    "unreachable": failed(Unreachable, "GET /internal/stock: connection refused by 127.0.0.1:4711"),
+    "unanswered": failed(Unanswered, "GET /internal/stock: [Errno 104] reset by 127.0.0.1:4711"),
+    "timed_out": failed(TimedOut, "GET /internal/stock: 127.0.0.1:4711 took too long"),
+    "invalid": failed(InvalidResponse, "GET /internal/stock: no such field in StockView"),
     "bug": KeyError("s3cret-of-the-stack"),
 }
 
@@ -99,6 +110,10 @@ async def breaks_off() -> StreamingResponse:
         ("upstream_422", 502, "upstream_error"),
         ("upstream_500", 502, "upstream_error"),
         ("upstream_503", 503, "upstream_error"),
+        ("unreachable", 503, "unavailable"),
+        ("unanswered", 504, "outcome_unknown"),
+        ("timed_out", 504, "deadline_exceeded"),
+        ("invalid", 502, "invalid_response"),
         ("bug", 500, "internal"),
     ],
 )
@@ -127,6 +142,25 @@ async def test_what_an_error_says_reaches_the_caller(run: Any) -> None:
         upstream = (await call("GET", "/fail/upstream_404")).json()
         assert upstream["detail"] == 'The service "inventory" answered 404.'
         assert upstream["upstream"] == {"service": "inventory", "status": 404, "code": "not_found"}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("unreachable", "is not available."),
+        ("unanswered", "did not answer in time."),
+        ("timed_out", "did not answer in time."),
+        ("invalid", "sent an answer that can't be understood."),
+    ],
+)
+async def test_a_call_that_failed_names_the_service_and_nothing_inside(run: Any, name: str, says: str) -> None:
+    async with run(service) as call:
+        problem = (await call("GET", f"/fail/{name}")).json()
+        assert problem["detail"] == f'The service "inventory" {says}'
+        assert problem["upstream"] == {"service": "inventory"}
+        assert not [text for text in ("/internal", "127.0.0.1", "Errno", "StockView") if text in json.dumps(problem)]
+        (line,) = [line for line in call.log if line["event"] == "request failed"]
+        assert "/internal/stock" in line["error"]
 
 
 async def test_a_bug_says_nothing_to_the_caller_and_everything_to_the_log(run: Any) -> None:
