@@ -1,6 +1,8 @@
 """Orders from the cart to the money back, through the gateway."""
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from tests.system.shop.shop_rig import ADDRESS, Customer, RunningShop, until
@@ -48,6 +50,17 @@ def test_the_card_decides(ida: Customer, tea: str, token: str, status: str, reas
     assert (decided["status"], decided["reason"]) == (status, reason)
     left = before - 2 if status == "confirmed" else before
     until(lambda: available(ida, tea) == left, "the stock agrees")
+
+
+def test_flaky_cards_of_some_hold_up_nobody_else(shop: RunningShop, ida: Customer, tea: str) -> None:
+    tokens = ["tok_flaky", "tok_ok"] * 12
+    with ThreadPoolExecutor(24) as pool:
+        orders = list(pool.map(lambda token: ida.order((tea, 1), token=token), tokens))
+        assert {each["status"] for each in pool.map(ida.decided, orders)} == {"confirmed"}
+    steps = "SELECT o.id, s.attempts FROM hanse_saga_step s JOIN orders o ON o.saga_id = s.saga_id WHERE s.name = ?"
+    with closing(sqlite3.connect(f"file:{shop.data / 'orders.db'}?mode=ro", uri=True)) as db:
+        attempts = dict(db.execute(steps, ("authorise",)))
+    assert [attempts[order["id"]] for order in orders] == [3, 1] * 12
 
 
 def test_an_invoice_is_never_declined(ida: Customer, tea: str) -> None:
