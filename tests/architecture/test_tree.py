@@ -21,6 +21,7 @@ HANSE_DOORS_FOR_SYSTEMS = {
     "hanse.db",
     "hanse.durable",
     "hanse.events",
+    "hanse.resilience",
     "hanse.security",
     "hanse.service",
     "hanse.system",
