@@ -11,6 +11,7 @@ from bench.harness.result import Result
 BENCHMARKS = {
     "B1b": ("bench.gateway", "the gateway with everything on against a bare Envoy with one route"),
     "B3": ("bench.client", "calls of a service with everything on against httpx, axios (B3b) and bare pyreqwest (B3c)"),
+    "B4": ("bench.resilience", "breaker, retry, limiter, bulkhead around a call that goes well, against their peers"),
     "B10": ("bench.start_shop", "`hanse up` of the whole shop against one uvicorn per service"),
     "B11": ("bench.reload", "edit a handler until the new code answers, against uvicorn --reload"),
     "B12": ("bench.orders", "orders per second through gateway, saga, payment, inventory, events, notification"),

@@ -43,8 +43,8 @@ class CircuitBreaker(Pattern):
     """
 
     __slots__ = (
-        "_bounded", "_failed", "_forced", "_generation", "_monotonic", "_open_until", "_passed", "_probing",
-        "_recovery_s", "_rejected", "_window", "config", "failed", "fallback", "state",
+        "_bounded", "_failed", "_fallback", "_forced", "_generation", "_monotonic", "_open_until", "_passed",
+        "_probing", "_recovery_s", "_rejected", "_watched", "_window", "config", "failed", "state",
     )  # fmt: skip
 
     kind = "breaker"
@@ -62,7 +62,7 @@ class CircuitBreaker(Pattern):
         super().__init__(name, env, on_event=on_event)
         self.config = config or BreakerConfig()
         self.failed = failed or upstream_at_fault
-        self.fallback = fallback
+        self._fallback = fallback
         self.state = _CLOSED
         self._monotonic = env.clock.monotonic
         self._generation = 1
@@ -74,6 +74,7 @@ class CircuitBreaker(Pattern):
         self._passed = 0
         self._forced = False
         self._bounded = self.config.timeout_s is not None or self.config.slow_call_s is not None
+        self._watched = self._bounded or fallback is not None
         self._window = self._new_window()
 
     def acquire(self) -> int:
@@ -191,17 +192,23 @@ class CircuitBreaker(Pattern):
             BreakerOpen: nothing was called.
             DeadlineExceeded: it took longer than `timeout_s`.
         """
-        if self._bounded or self.fallback is not None or failed is not None:
+        if self._watched or failed is not None:
             return await self._call_watched(operation, failed)
-        permit = self._generation if self.state is _CLOSED else self._acquire_probe()
-        if not permit:
-            raise self.refuse()
+        if self.state is not _CLOSED:
+            return await self._call_watched(operation, None)
+        permit = self._generation
         try:
             result = await operation()
         except BaseException as error:
             self.ended(permit, error, self.failed)
             raise
-        self.success(permit)
+        if permit == self._generation:  # still closed: what `success` does, without the cost of a call
+            self._failed = 0
+            if self._window is not None:
+                window, now = self._window, self._monotonic()
+                if now >= window.end:
+                    window.advance(now)
+                window.fresh_calls += 1
         return result
 
     def ended(self, permit: int, error: BaseException, failed: Verdict) -> None:
@@ -219,9 +226,9 @@ class CircuitBreaker(Pattern):
             async with Watched(self, counts):
                 return await operation()
         except Exception as error:
-            if self.fallback is None or not (isinstance(error, Refusal) or counts(error)):
+            if self._fallback is None or not (isinstance(error, Refusal) or counts(error)):
                 raise
-            answer: T = await self.fallback(error)
+            answer: T = await self._fallback(error)
             return answer
 
     def _acquire_probe(self) -> int:
@@ -295,6 +302,8 @@ class Watched:
         self._permit = breaker.acquire()
         if not self._permit:
             raise breaker.refuse()
+        if not breaker._bounded:
+            return
         self._began = breaker._monotonic()
         if breaker.config.timeout_s is not None:
             self._limit = asyncio.timeout(breaker.config.timeout_s)
@@ -313,7 +322,7 @@ class Watched:
             breaker._tell(CallTimedOut(breaker.name, breaker._env.clock.now(), took_s))
             raise DeadlineExceeded(f"{breaker.name} did not answer within {breaker.config.timeout_s} s") from error
         if error is None:
-            breaker.success(self._permit, breaker._monotonic() - self._began)
+            breaker.success(self._permit, breaker._monotonic() - self._began if breaker._bounded else 0.0)
         else:
             breaker.ended(self._permit, error, self._counts)
 

@@ -1,13 +1,13 @@
 """Timeout: a bound on how long a call may take, known to what it calls."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
 from typing import TypeVar
 
-from hanse.core import Env, current, use
+from hanse.core import Env, RequestContext, current, use
 from hanse.core.errors import ConfigurationError, DeadlineExceeded
-from hanse.resilience.deadline import Deadline
 from hanse.resilience.events import CallTimedOut, EventSink
 from hanse.resilience.pattern import Pattern, Snapshot
 
@@ -55,28 +55,13 @@ class Timeout(Pattern):
         self._running = 0
         self._timed_out = 0
 
-    @asynccontextmanager
-    async def guard(self) -> AsyncIterator[Deadline]:
-        """Cancel the block when its time is up.
+    def guard(self) -> "Bounded":
+        """Cancel an `async with` block when its time is up.
 
         Raises:
             DeadlineExceeded: the block was still running; what it did is unknown.
         """
-        clock = self._env.clock
-        began = clock.monotonic()
-        deadline = Deadline.within(clock, self.config.timeout_s)
-        self._running += 1
-        try:
-            async with deadline.enforce(self.name):
-                with use(replace(current(), deadline=deadline.at)):
-                    yield deadline
-        except DeadlineExceeded:
-            if deadline.passed:
-                self._timed_out += 1
-                self._tell(CallTimedOut(self.name, clock.now(), clock.monotonic() - began))
-            raise
-        finally:
-            self._running -= 1
+        return Bounded(self)
 
     async def call(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Run `operation`, not longer than the timeout; raises as `guard` does."""
@@ -88,3 +73,38 @@ class Timeout(Pattern):
 
     def reset(self) -> None:
         self._timed_out = 0
+
+
+class Bounded:
+    """One call's time."""
+
+    __slots__ = ("_began", "_context", "_limit", "_timeout")
+
+    def __init__(self, timeout: Timeout) -> None:
+        self._timeout = timeout
+
+    async def __aenter__(self) -> None:
+        timeout, outer = self._timeout, current()
+        self._began = now = timeout._env.clock.monotonic()
+        end = now + timeout.config.timeout_s
+        if outer.deadline is not None and outer.deadline < end:
+            end = outer.deadline
+        self._limit = asyncio.timeout(max(end - now, 0.0))
+        await self._limit.__aenter__()
+        self._context = use(RequestContext(outer.correlation_id, end, outer.principal, outer.caller))
+        self._context.__enter__()
+        timeout._running += 1
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        timeout = self._timeout
+        timeout._running -= 1
+        self._context.__exit__(None, None, None)
+        try:
+            await self._limit.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            timeout._timed_out += 1
+            clock = timeout._env.clock
+            timeout._tell(CallTimedOut(timeout.name, clock.now(), clock.monotonic() - self._began))
+            raise DeadlineExceeded(f"{timeout.name} did not end in the time it was given") from late
