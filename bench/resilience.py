@@ -1,8 +1,9 @@
 """B4: what breaker, retry, limiter and bulkhead cost a call that goes well, against the fastest peers for each.
 
 A figure is the time of a protected call less that of the bare one, in one event loop; each library in its cheapest
-documented form. The peers' breakers count failures in a row, which is the first row; ours with its default config also
-keeps a rolling window, which costs a reading of the clock. Where two peers do the same work, the faster one is the peer, the other one is in the details.
+documented form. The peers' breakers count failures in a row, which is the first row; ours with its default config
+also keeps a rolling window, which costs a reading of the clock. Where two peers do the same work, the faster one is
+the peer, the other one is in the details.
 """
 
 import asyncio
