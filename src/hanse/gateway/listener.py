@@ -19,12 +19,12 @@ _NOBODY = {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 3
 
 
 def listener(model: GatewayModel) -> Resource:
-    """One address, one chain. No SO_REUSEPORT: with it a second gateway on the same port would silently take half of
-    the requests instead of failing to bind."""
+    """One address, one chain. SO_REUSEPORT only where the owner keeps the port for us: without that a second gateway on
+    the same port would silently take half of the requests instead of failing to bind."""
     return {
         "name": TABLE,
         "address": {"socket_address": {"address": model.host, "port_value": model.port}},
-        "enable_reuse_port": False,
+        "enable_reuse_port": model.port_kept,
         "per_connection_buffer_limit_bytes": ONE_MIB,
         "filter_chains": [{"filters": [_http(model)]}],
     }

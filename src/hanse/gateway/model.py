@@ -122,6 +122,7 @@ class GatewayModel:
             allowed: tokens travel in the Authorization header.
         access_log: file for one JSON line per request; `/dev/stdout`; empty for none.
         tracing: where the gateway sends its own spans; None: it passes traceparent through.
+        port_kept: the caller holds a socket on the port that bars everybody else, so it is bound with SO_REUSEPORT.
     """
 
     routes: tuple[Route, ...] = ()
@@ -133,6 +134,7 @@ class GatewayModel:
     origins: tuple[str, ...] = ()
     access_log: str = ""
     tracing: Tracing | None = None
+    port_kept: bool = False
 
     @property
     def services(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """`Door`: the system's gateway, as the topology says, in front of whatever the registry knows."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hanse.core import Env
 from hanse.core.errors import HanseError
-from hanse.system.ports import choose
+from hanse.system.ports import reserve
 from hanse.system.topology import GatewaySpec, RouteSpec, System
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Door:
         self._folder = folder
         self._access_log = access_log
         self._port = 0
+        self._kept: socket.socket | None = None
         self._envoy: Envoy | None = None
         self._controller: GatewayController | None = None
         self._published: set[tuple[str, int]] = set()
@@ -72,7 +74,7 @@ class Door:
             PortTaken: it is held by another process.
         """
         fixed = self._spec.fixed or wanted is not None
-        choice = choose(self._spec.host, wanted or self._spec.port, fixed=fixed, label="gateway")
+        self._kept, choice = reserve(self._spec.host, wanted or self._spec.port, fixed=fixed, label="gateway")
         self._port = choice.port
         if choice.note:
             note(choice.note)
@@ -122,9 +124,8 @@ class Door:
                 async with asyncio.timeout(grace_s):
                     await self._envoy.drain()
             await self._envoy.stop()
-            from hanse.gateway.socketpath import admin_socket
-
-            admin_socket(self._folder).unlink(missing_ok=True)
+        if self._kept is not None:
+            self._kept.close()
 
     def status(self) -> dict[str, Any]:
         pid = self._envoy.pid if self._envoy else None
@@ -142,6 +143,7 @@ class Door:
             port=self._port,
             origins=self._spec.cors,
             access_log=str(self._access_log),
+            port_kept=True,
         )
 
     async def _keep(self, envoy: "Envoy") -> None:

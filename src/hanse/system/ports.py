@@ -44,6 +44,29 @@ def listen(host: str, wanted: int | None, *, fixed: bool = False, label: str = "
     return made, Choice(made.getsockname()[1], choice.note)
 
 
+def reserve(host: str, wanted: int | None, *, fixed: bool = False, label: str = "") -> tuple[socket.socket, Choice]:
+    """A port kept for a server that binds it by itself, with SO_REUSEPORT, as often as it is started.
+
+    The socket never listens, so it gets no connections; as long as it is open, no other program can take the port,
+    neither before the server binds it nor while the server is being restarted.
+
+    Raises:
+        PortTaken: the port is fixed and taken.
+    """
+    choice = choose(host, wanted, fixed=fixed, label=label)
+    for reuse_address in (0, 1):  # the second is weaker, and needed where old connections still linger on the port
+        made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse_address)
+        try:
+            made.bind((host, choice.port))
+        except OSError:
+            made.close()
+        else:
+            return made, choice
+    return reserve(host, None if choice.note else wanted, fixed=fixed, label=label)  # lost a race: look again
+
+
 def choose(host: str, wanted: int | None, *, fixed: bool = False, label: str = "") -> Choice:
     """A port that could be bound a moment ago, for a server that binds by itself.
 

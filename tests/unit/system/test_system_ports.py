@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hanse.system.ports import PortTaken, choose, holder, listen
+from hanse.system.ports import PortTaken, choose, holder, listen, reserve
 
 HOST = "127.0.0.1"
 
@@ -49,3 +49,20 @@ def test_a_listener_accepts_at_once(taken: int) -> None:
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(PortTaken, match=r"can't listen on 192\.0\.2\.1:9000"):
         choose("192.0.2.1", 9000, label="gateway")
+
+
+def test_a_reserved_port_is_everybody_elses_taken_port_but_the_servers_own() -> None:
+    kept, choice = reserve("127.0.0.1", None)
+    with kept:
+        assert choose("127.0.0.1", choice.port).port != choice.port
+        with pytest.raises(PortTaken):
+            reserve("127.0.0.1", choice.port, fixed=True)
+        for _ in range(2):  # the server, and the server again after a crash
+            with socket.socket() as server:
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                server.bind(("127.0.0.1", choice.port))
+                server.listen()
+                with socket.create_connection(("127.0.0.1", choice.port), timeout=2):
+                    server.accept()[0].close()
+    assert choose("127.0.0.1", choice.port).port == choice.port
