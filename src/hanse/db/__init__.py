@@ -10,7 +10,7 @@ from hanse.db.columns import Json, UtcDateTime
 from hanse.db.database import Database
 from hanse.db.differences import schema_differences
 from hanse.db.errors import DurabilityLost, ReadOnlySession
-from hanse.db.session import UnitOfWork, on_commit, on_rollback
+from hanse.db.session import UnitOfWork, at_begin, driver, on_commit, on_rollback
 
 __all__ = [
     "Database",
@@ -19,6 +19,8 @@ __all__ = [
     "ReadOnlySession",
     "UnitOfWork",
     "UtcDateTime",
+    "at_begin",
+    "driver",
     "on_commit",
     "on_rollback",
     "schema_differences",

@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import sqlite3
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import MetaData, make_url
 from sqlalchemy.exc import ArgumentError
@@ -15,12 +17,12 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from hanse.core import Component, Env
 from hanse.core.errors import ConfigurationError
-from hanse.db.errors import ReadOnlySession
+from hanse.db.errors import ReadOnlySession, translate
 from hanse.db.fsync import Flush
 from hanse.db.migrations import migrate
 from hanse.db.schema import apply, sql_files
 from hanse.db.session import UnitOfWork
-from hanse.db.sqlite import InlineConnection, Pause, build_engine, no_pause
+from hanse.db.sqlite import InlineConnection, Pause, build_engine, no_pause, open_reader
 from hanse.db.writer import Writer
 
 _READERS_KEPT = 8
@@ -65,6 +67,7 @@ class Database(Component):
         self._temporary: str | None = None
         self._writing: Writer | None = None
         self._readers: AsyncEngine | None = None
+        self._reader: InlineConnection | None = None
 
     async def start(self) -> None:
         """Open the file, creating it and its folder, and bring its schema up to date.
@@ -91,6 +94,7 @@ class Database(Component):
             max_overflow=-1,  # a reader costs little; the number of requests is bounded elsewhere
             pool_use_lifo=True,
         )
+        self._reader = open_reader(str(path))
         await migrate(self._writing, self.metadata, self.migrations)
 
     async def ready(self) -> str | None:
@@ -134,6 +138,25 @@ class Database(Component):
         finally:
             await session.close()
 
+    async def look(self, sql: str, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """The rows of one SELECT, past SQLAlchemy: a tenth of the cost of a session. Sees what is committed.
+
+        Args:
+            sql: in SQLite's own words, with parameters written `:name`.
+            values: by parameter name.
+
+        Raises:
+            ReadOnlySession: the statement writes.
+        """
+        if self._reader is None:
+            raise ConfigurationError("the database is not started")
+        await self._pause("execute")
+        try:
+            rows: list[Any] = self._reader.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error) or error from error
+        return rows
+
     def raw(self) -> AbstractAsyncContextManager[InlineConnection]:
         """The sqlite3 connection that writes, inside a transaction: committed and durable when the block ends.
 
@@ -169,6 +192,9 @@ class Database(Component):
     def _release(self) -> None:
         readers, self._readers = self._readers, None
         writing, self._writing = self._writing, None
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
         if readers is not None:
             readers.sync_engine.dispose()
         if writing is not None:

@@ -6,7 +6,7 @@ A statement on a local file takes microseconds, a hop to a thread and back takes
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import URL, event
 from sqlalchemy.dialects import registry
@@ -224,6 +224,15 @@ async def begin_immediate(env: Env, connection: sqlite3.Connection, patience_s: 
             return
         await env.clock.sleep(pause_s * env.random.uniform(0.5, 1.5))
         pause_s = min(pause_s * 1.5, _LONGEST_RETRY_S)
+
+
+def open_reader(path: str) -> InlineConnection:
+    """A connection for single statements that only read; each sees what is committed when it begins."""
+    settings: dict[str, Any] = {"factory": InlineConnection, "isolation_level": None, "check_same_thread": False}
+    connection = sqlite3.connect(path, cached_statements=512, **settings)
+    for pragma in _READER_PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+    return cast("InlineConnection", connection)
 
 
 def build_engine(env: Env, path: str, *, writes: bool, pause: Pause = no_pause, **settings: Any) -> AsyncEngine:

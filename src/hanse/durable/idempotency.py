@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hanse.core import Env
+from hanse.db import driver
+from hanse.db.sqlite import InlineConnection
 from hanse.durable.errors import KeyInProgress, KeyReused
 from hanse.durable.store import Store, Values
 
@@ -82,12 +83,12 @@ class Idempotency:
             fingerprint: digest of the request, to recognise a key that is used for another one.
         """
 
-        def begun(session: Any, transaction: Any, connection: Connection) -> None:
+        def begun(connection: InlineConnection) -> None:
             values = {"scope": scope, "key": key, "fingerprint": fingerprint, "now": self._env.clock.now()}
             if (response := self._claim(connection, values, fingerprint)) is not None:
                 raise Answered(response)
 
-        event.listen(session.sync_session, "after_begin", begun)
+        self._store.at_begin(session, begun)
 
     async def begin(self, session: AsyncSession, scope: str, key: str, fingerprint: str) -> StoredResponse | None:
         """Claim a key at once, or get the answer that was given to it.
@@ -103,7 +104,7 @@ class Idempotency:
             KeyInProgress: the key was claimed and never answered.
         """
         values = {"scope": scope, "key": key, "fingerprint": fingerprint, "now": self._env.clock.now()}
-        return await (await session.connection()).run_sync(self._claim, values, fingerprint)
+        return self._claim(await driver(session), values, fingerprint)
 
     async def finish(self, session: AsyncSession, scope: str, key: str, response: StoredResponse) -> None:
         """Keep the answer; in the transaction that claimed the key."""
@@ -116,10 +117,10 @@ class Idempotency:
         }
         await self._store.run_in(session, "idempotency_finish", values)
 
-    def _claim(self, connection: Connection, values: Values, fingerprint: str) -> StoredResponse | None:
-        if connection.execute(self._store.query("idempotency_begin"), dict(values)).rowcount == 1:
+    def _claim(self, connection: InlineConnection, values: Values, fingerprint: str) -> StoredResponse | None:
+        if self._store.run_on(connection, "idempotency_begin", values).rowcount == 1:
             return None
-        [row] = connection.execute(self._store.query("idempotency_read"), dict(values)).all()
+        [row] = self._store.run_on(connection, "idempotency_read", values).fetchall()
         return _answer(row, fingerprint)
 
 

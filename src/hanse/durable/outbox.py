@@ -34,7 +34,8 @@ class Outbox:
         Args:
             session: of `Database.transaction()`.
         """
-        await session.flush()
+        if session.new or session.dirty or session.deleted:
+            await session.flush()
         values = {
             "attributes": json.dumps(envelope.attributes()),
             "data": envelope.data,

@@ -5,8 +5,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from sqlalchemy import TextClause, text
-
 from hanse.core.errors import ConfigurationError
 
 TABLES = Path(__file__).parent / "tables"
@@ -27,14 +25,9 @@ class Queries:
 
     def __init__(self, dialect: str) -> None:
         self._sql = _load(dialect)
-        self._text = {name: text(sql) for name, sql in self._sql.items()}
-
-    def __getitem__(self, name: str) -> TextClause:
-        """For execution through a SQLAlchemy connection."""
-        return self._text[name]
 
     def sql(self, name: str) -> str:
-        """For execution on the driver's own connection."""
+        """One statement, for execution on the driver's own connection."""
         return self._sql[name]
 
 
