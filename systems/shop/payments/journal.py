@@ -1,5 +1,7 @@
 """The journal: every change of a payment, each in one transaction of its own, together with its ledger entries."""
 
+from typing import Any
+
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from hanse.core.errors import Conflict, InvalidInput, NotFound
@@ -9,7 +11,7 @@ from shop.payments.events import PaymentCaptured, PaymentRefunded, PaymentWasDec
 from shop.payments.ledger import Kind
 from shop.payments.providers import Charge
 from shop.payments.service import service
-from shop.payments.store import Payment, Refund, book, payment_of, refunds_of
+from shop.payments.store import Payment, Refund, begin, book, move, payment_of, refunds_of
 
 
 async def find(db: AsyncSession, order_id: str) -> Payment:
@@ -33,10 +35,10 @@ async def intend_to_authorise(order_id: str, provider: str, amount: Money, token
         PaymentClosed: it was voided, perhaps before it was asked for.
     """
     async with service.database.transaction() as db:
-        payment = await payment_of(db, order_id)
-        if payment is None:
-            payment = _new(order_id, PaymentState.AUTHORISING, provider, amount, token)
-            db.add(payment)
+        begun = await begin(db, _new(order_id, PaymentState.AUTHORISING, provider, amount, token))
+        if begun is not None:
+            return begun
+        payment = await find(db, order_id)
         if payment.status in CLOSED:
             raise PaymentClosed(f"the payment of {order_id} is {payment.state}", state=payment.state)
         if (payment.provider, payment.money, payment.token) != (provider, amount, token):
@@ -49,12 +51,19 @@ async def intend_to_authorise(order_id: str, provider: str, amount: Money, token
 async def authorised(payment_id: str, reference: str) -> Payment:
     """The provider keeps the money ready. Raises PaymentClosed when the payment was voided meanwhile."""
     async with service.database.transaction() as db:
+        ready = await move(
+            db,
+            payment_id,
+            PaymentState.AUTHORISING,
+            PaymentState.AUTHORISED,
+            at=service.env.clock.utc(),
+            reference=reference,
+        )
+        if ready is not None:
+            await book(db, ready, Kind.HOLD, ready.amount, at=ready.updated_at)
+            return ready
         payment = await _get(db, payment_id)
-        if payment.status is PaymentState.AUTHORISING:
-            _move(payment, PaymentState.AUTHORISED)
-            payment.reference = reference
-            await book(db, payment, Kind.HOLD, payment.amount, at=payment.updated_at)
-        elif payment.status in CLOSED:
+        if payment.status in CLOSED:
             raise PaymentClosed(f"the payment of {payment.order_id} is {payment.state}", state=payment.state)
     return payment
 
@@ -71,6 +80,10 @@ async def declined(payment_id: str) -> None:
 async def intend_to_capture(order_id: str) -> Payment:
     """Note that the money is about to be taken. Raises as `advance`."""
     async with service.database.transaction() as db:
+        at = service.env.clock.utc()
+        begun = await move(db, order_id, PaymentState.AUTHORISED, PaymentState.CAPTURING, at=at)
+        if begun is not None:
+            return begun
         payment = await find(db, order_id)
         if payment.status not in (PaymentState.CAPTURING, PaymentState.CAPTURED):
             _move(payment, PaymentState.CAPTURING)
@@ -79,13 +92,14 @@ async def intend_to_capture(order_id: str) -> Payment:
 
 async def captured(payment_id: str, *, taken: bool) -> Payment:
     """The provider took the money, or refused to."""
+    wanted = PaymentState.CAPTURED if taken else PaymentState.AUTHORISED
     async with service.database.transaction() as db:
-        payment = await _get(db, payment_id)
-        if payment.status is PaymentState.CAPTURING:
-            _move(payment, PaymentState.CAPTURED if taken else PaymentState.AUTHORISED)
-            if taken:
-                await book(db, payment, Kind.CAPTURE, payment.amount, at=payment.updated_at)
-                await service.publish(db, PaymentCaptured(**_facts(payment, payment.money)))
+        payment = await move(db, payment_id, PaymentState.CAPTURING, wanted, at=service.env.clock.utc())
+        if payment is None:
+            return await _get(db, payment_id)
+        if taken:
+            await book(db, payment, Kind.CAPTURE, payment.amount, at=payment.updated_at)
+            await service.publish(db, PaymentCaptured(**_facts(payment, payment.money)))
     return payment
 
 
@@ -100,7 +114,7 @@ async def intend_to_void(order_id: str) -> Payment:
         payment = await payment_of(db, order_id)
         if payment is None:
             nothing = Money(amount=0, currency=service.settings.currency)
-            payment = _new(order_id, PaymentState.VOIDED, "", nothing, "")
+            payment = Payment(**_new(order_id, PaymentState.VOIDED, "", nothing, ""))
             db.add(payment)
         elif payment.status not in (PaymentState.VOIDING, PaymentState.VOIDED, PaymentState.DECLINED):
             _move(payment, PaymentState.VOIDING)
@@ -180,21 +194,22 @@ async def _get(db: AsyncSession, payment_id: str) -> Payment:
     return payment
 
 
-def _new(order_id: str, state: PaymentState, provider: str, amount: Money, token: str) -> Payment:
+def _new(order_id: str, state: PaymentState, provider: str, amount: Money, token: str) -> dict[str, Any]:
+    """The columns of a new payment."""
     now = service.env.clock.utc()
-    return Payment(
-        id=service.env.ids.new("pay"),
-        order_id=order_id,
-        state=state.value,
-        provider=provider,
-        token=token,
-        amount=amount.amount,
-        currency=amount.currency,
-        reference="",
-        attempts=0,
-        created_at=now,
-        updated_at=now,
-    )
+    return {
+        "id": service.env.ids.new("pay"),
+        "order_id": order_id,
+        "state": state.value,
+        "provider": provider,
+        "token": token,
+        "amount": amount.amount,
+        "currency": amount.currency,
+        "reference": "",
+        "attempts": 1 if state is PaymentState.AUTHORISING else 0,
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
 def _move(payment: Payment, state: PaymentState) -> None:

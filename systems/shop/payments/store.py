@@ -1,9 +1,27 @@
-"""Payments' tables, and the queries that read them."""
+"""Payments' tables, and the queries on them.
+
+What happens with every order is a prepared statement; the rest goes through mapped objects.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, MetaData, String, func, select
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -94,6 +112,52 @@ class LedgerPosting(Base):
     amount: Mapped[int] = mapped_column(BigInteger)
 
 
+_PAYMENTS, _TRANSACTIONS, _POSTINGS = (
+    metadata.tables[name] for name in ("payments", "ledger_transactions", "ledger_postings")
+)
+_BEGIN = sqlite.insert(_PAYMENTS).on_conflict_do_nothing(index_elements=["order_id"]).returning(_PAYMENTS.c.id)
+_MOVE = (
+    update(_PAYMENTS)
+    .where(
+        or_(_PAYMENTS.c.id == bindparam("which"), _PAYMENTS.c.order_id == bindparam("which")),
+        _PAYMENTS.c.state == bindparam("present"),
+    )
+    .values(
+        state=bindparam("wanted"),
+        reference=func.coalesce(bindparam("known"), _PAYMENTS.c.reference),
+        updated_at=bindparam("at"),
+    )
+    .returning(_PAYMENTS)
+)
+_BOOK, _POST = insert(_TRANSACTIONS), insert(_POSTINGS)
+
+
+async def begin(db: AsyncSession, values: dict[str, Any]) -> Payment | None:
+    """Store a payment, unless its order has one. What is returned is a copy: changing it changes no row."""
+    stored = (await db.execute(_BEGIN, values)).first()
+    return None if stored is None else Payment(**values)
+
+
+async def move(
+    db: AsyncSession,
+    which: str,
+    present: PaymentState,
+    wanted: PaymentState,
+    *,
+    at: datetime,
+    reference: str | None = None,
+) -> Payment | None:
+    """Give a payment another state if it is in `present`; None else. What is returned is a copy of the row.
+
+    Args:
+        which: the payment's id, or its order's.
+        reference: the provider's own id, when it is known now.
+    """
+    values = {"which": which, "present": present.value, "wanted": wanted.value, "at": at, "known": reference}
+    row = (await db.execute(_MOVE, values)).mappings().one_or_none()
+    return None if row is None else Payment(**row)
+
+
 async def payment_of(db: AsyncSession, order_id: str) -> Payment | None:
     """The payment of an order, if there is one."""
     return await db.scalar(select(Payment).where(Payment.order_id == order_id))
@@ -112,19 +176,19 @@ async def book(db: AsyncSession, payment: Payment, kind: Kind, amount: int, *, a
         key: tells transactions of one kind and payment apart (refunds).
 
     Raises:
-        Conflict: at the next flush, when it is booked already.
+        Conflict: it is booked already.
     """
-    transaction = LedgerTransaction(
-        id=":".join(filter(None, (payment.id, kind.value, key))),
-        kind=kind.value,
-        order_id=payment.order_id,
-        currency=payment.currency,
-        at=at,
+    booked = ":".join(filter(None, (payment.id, kind.value, key)))
+    order = {"order_id": payment.order_id, "currency": payment.currency}
+    await db.execute(_BOOK, {"id": booked, "kind": kind.value, "at": at, **order})
+    lines = enumerate(postings(kind, payment.provider, amount), start=1)
+    await db.execute(
+        _POST,
+        [
+            {"transaction_id": booked, "number": no, "account": line.account, "amount": line.amount}
+            for no, line in lines
+        ],
     )
-    db.add(transaction)
-    await db.flush()
-    for number, line in enumerate(postings(kind, payment.provider, amount), start=1):
-        db.add(LedgerPosting(transaction_id=transaction.id, number=number, account=line.account, amount=line.amount))
 
 
 async def balances(db: AsyncSession) -> dict[tuple[str, str], int]:
