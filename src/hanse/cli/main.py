@@ -16,6 +16,7 @@ VERBS = {
     "restart": "replace the processes of a service, without refusing a request",
     "scale": "change how many processes of a service run",
     "check": "say what is wrong with a topology; starts nothing",
+    "client": "write a typed client of a service",
 }
 """Each is a module of this package with `describe(parser)` and `run(arguments) -> exit code`."""
 

@@ -9,7 +9,7 @@ from hanse.client.options import ClientOptions
 from hanse.client.targets import Target, Targets
 from hanse.client.transport import AnswerTooLarge, HttpResponse, HttpStream, TransportFailure
 from hanse.core import Env
-from hanse.resilience import Retry
+from hanse.resilience import Hedged, Retry
 
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
@@ -26,7 +26,7 @@ class Dispatch:
         options: limits.
         targets: whom to send to.
         attempts: how to send.
-        retry: how often and how slowly to repeat.
+        retry: how often and how slowly to repeat; its sink hears of hedges, too.
     """
 
     def __init__(self, env: Env, options: ClientOptions, targets: Targets, attempts: Attempts, retry: Retry) -> None:
@@ -90,7 +90,10 @@ class Dispatch:
         """Another instance for a hedge, if there is one and the budget allows it."""
         if not self._targets.another(tried) or (self._retry.budget is not None and not self._retry.budget.withdraw()):
             return None, 0
-        return self._targets.choose(tried, self._monotonic(), call.hash_key)
+        found = self._targets.choose(tried, self._monotonic(), call.hash_key)
+        if found[0] is not None and self._retry.on_event is not None:
+            self._retry.on_event(Hedged(self._retry.name, self._env.clock.now(), call.attempts))
+        return found
 
     def _after_failure(self, call: Call, failure: TransportFailure) -> float:
         """The pause before the next attempt; raises when there is none."""

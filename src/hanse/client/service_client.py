@@ -20,7 +20,16 @@ from hanse.client.transport import HttpTransport
 from hanse.client.verbs import Verbs
 from hanse.core import Component, Env, RequestContext, current
 from hanse.registry import Instance, Registry, Watch
-from hanse.resilience import Bulkhead, CircuitBreaker, EventSink, ResilienceEvent, Retry, RetryBudget, RetryPolicy
+from hanse.resilience import (
+    Bulkhead,
+    CircuitBreaker,
+    EventSink,
+    Pattern,
+    ResilienceEvent,
+    Retry,
+    RetryBudget,
+    RetryPolicy,
+)
 from hanse.telemetry import Metrics, Tracer
 
 _PROBLEM_BYTES = 64 * 1024
@@ -198,9 +207,12 @@ class ServiceClient(Verbs, Component):
             0.0 if budget is None else budget.balance,
         )
 
-    def breakers(self) -> list[CircuitBreaker]:
-        """The service's breaker, if it has one, and those of its instances now."""
-        own = [] if self._places.breaker is None else [self._places.breaker]
+    def patterns(self) -> list[Pattern]:
+        """The live patterns, to be seen and steered: bulkhead, retry and breaker named after the service, and the
+        breakers of its instances, as they are now, named `service/instance`."""
+        own: list[Pattern] = [self._places.bulkhead, self._retry]
+        if self._places.breaker is not None:
+            own.append(self._places.breaker)
         return own + self._targets.breakers()
 
     def _headers(

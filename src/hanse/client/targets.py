@@ -9,7 +9,7 @@ from hanse.client.options import ClientOptions
 from hanse.client.outliers import Outliers
 from hanse.core import Env
 from hanse.registry import Instance
-from hanse.resilience import BreakerSnapshot, CircuitBreaker, EventSink
+from hanse.resilience import BreakerSnapshot, CircuitBreaker, EventSink, Pattern
 
 _LEAST_SHARE = 0.1
 _STEPS = 20
@@ -147,7 +147,7 @@ class Targets:
             for t in self._targets
         ]
 
-    def breakers(self) -> list[CircuitBreaker]:
+    def breakers(self) -> list[Pattern]:
         """Those of all instances, named `service/instance`."""
         return [target.breaker for target in self._targets]
 

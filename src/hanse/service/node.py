@@ -16,6 +16,7 @@ from hanse.db import Database
 from hanse.durable import Durable
 from hanse.events import Subscribed, Transport
 from hanse.registry import Instance, Registry
+from hanse.resilience import ResilienceRegistry
 from hanse.security import Passwords, TokenIssuer
 from hanse.service.consumer import Consumer
 from hanse.service.health import Check, probes
@@ -51,6 +52,7 @@ class Parts:
     identity: Identity
     issuer: TokenIssuer | None
     passwords: Passwords
+    resilience: ResilienceRegistry
     transport: Transport
     registry: Registry
     database: Database | None

@@ -22,12 +22,14 @@ from hanse.core.errors import ConfigurationError
 from hanse.db import Database
 from hanse.durable import Durable
 from hanse.events import Envelope
+from hanse.resilience import ResilienceRegistry
 from hanse.security import Passwords, TokenIssuer
 from hanse.service.consumer import EventHandler
 from hanse.service.edge import Edge
 from hanse.service.health import Check
 from hanse.service.node import Hook, Node
 from hanse.service.paths import Paths
+from hanse.service.resilience import resilience_routes
 from hanse.service.routes import Routes, ServiceRoute
 from hanse.service.upstream import Upstream
 from hanse.telemetry import Logs, Metrics, Tracer, get_logger, traceparent
@@ -89,6 +91,7 @@ class Service(Routes, FastAPI, Generic[S]):
         self._settings_class: type[Settings] = settings or Settings
         self._settings: Settings | None = None
         self._log = get_logger(name)
+        self.include_router(resilience_routes())
 
     # What is declared at import.
 
@@ -210,6 +213,11 @@ class Service(Routes, FastAPI, Generic[S]):
     @property
     def passwords(self) -> Passwords:
         return self.node.parts.passwords
+
+    @property
+    def resilience(self) -> ResilienceRegistry:
+        """What is shown at `/resilience`: the clients' patterns by themselves, and those that the service adds."""
+        return self.node.parts.resilience
 
     async def publish(self, db: AsyncSession, event: BaseModel) -> str:
         """Publish an event if, and only if, the transaction of `db` commits.

@@ -22,6 +22,7 @@ from hanse.durable import Attempt, Durable, Hooks, SagaEnd
 from hanse.events import Transport, transport_from_url
 from hanse.events.contract import Notice
 from hanse.registry import from_url as registry_from_url
+from hanse.resilience import ResilienceRegistry
 from hanse.security import Passwords, SigningKey, TokenIssuer, TokenVerifier
 from hanse.service.consumer import Consumer
 from hanse.service.dependencies import session
@@ -73,6 +74,9 @@ def build(
     database = _database(service, settings, env)
     durable = _durable(service, name, env, database, transport, tracer, metrics)
     clients, sender = _clients(service, env, registry, tracer, metrics, identity, http)
+    resilience = ResilienceRegistry(env)
+    for client in clients.values():
+        resilience.add_source(client.patterns)
     _watch_transport(transport, logs, metrics)
     components = [exporter, database, transport, durable, registry, sender, *clients.values()]
     parts = Parts(
@@ -84,6 +88,7 @@ def build(
         identity=identity,
         issuer=_issuer(settings, env),
         passwords=Passwords(env),
+        resilience=resilience,
         transport=transport,
         registry=registry,
         database=database,

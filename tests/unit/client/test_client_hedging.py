@@ -144,7 +144,8 @@ async def test_the_services_breaker_counts_calls_and_refuses_without_sending(wor
     state = client.snapshot().breaker
     assert state is not None
     assert state.state is BreakerState.CLOSED, "a 404 is an answer"
-    assert [breaker.name for breaker in client.breakers()] == ["stock", "stock/i1"]
+    shown = [(pattern.kind, pattern.name) for pattern in client.patterns()]
+    assert shown == [("bulkhead", "stock"), ("retry", "stock"), ("breaker", "stock"), ("breaker", "stock/i1")]
 
 
 async def test_an_answer_that_is_too_large_is_refused_and_not_asked_for_again(world: World) -> None:
