@@ -202,8 +202,7 @@ class DistributedRateLimiter(Limiter):
             if all(answers):
                 return answers
             state = orjson.dumps(line.meter.dump())
-            before, line.revision = line.revision, None
-            line.revision = await self._store.save(name, state, before, self._keep_s(line.meter, now))
+            line.revision = await self._store.save(name, state, line.revision, self._keep_s(line.meter, now))
             if line.revision is not None:
                 return answers
         raise Unavailable(f"too many replicas count for {self.name} at the same time")

@@ -18,6 +18,7 @@ from hanse.resilience import (
     Priority,
     ResilienceEvent,
 )
+from hanse.resilience.law import Gradient, Window
 from hanse.testing.clock import ManualClock
 from hanse.testing.virtual_time import run_virtual
 
@@ -158,6 +159,17 @@ def test_it_follows_a_server_that_slows_down_and_recovers() -> None:
         assert any(isinstance(event, LimitChanged) for event in heard)
 
     run_virtual(scenario)
+
+
+def test_a_baseline_that_was_measured_under_load_is_measured_anew() -> None:
+    config, limit, now = AdaptiveConfig(), 20.0, 0.0
+    law = Gradient(config)
+    for _ in range(2000):
+        now += config.window_s
+        peak = int(limit)  # always in use; one worker of 10 ms, so that the latency is all queue
+        limit = max(law.next(limit, Window(now, 0.01 * peak, peak, False)), float(config.minimum))
+    assert limit < 25
+    assert law.baseline_s < 0.06
 
 
 def test_aimd_keeps_to_its_latency() -> None:

@@ -232,3 +232,21 @@ def test_the_short_names_are_taken_too() -> None:
         half_open_probes=5,
         success_threshold=6,
     )
+
+
+async def test_a_late_success_of_an_older_period_is_of_no_account(env: Env, clock: ManualClock) -> None:
+    breaker = CircuitBreaker("b", env, BreakerConfig(failure_threshold=2))
+    go_on = asyncio.Event()
+
+    async def late() -> None:
+        await go_on.wait()
+
+    older = asyncio.create_task(breaker.call(late))
+    await asyncio.sleep(0)
+    breaker.trip()
+    clock.advance(2)
+    report(breaker, ".x")
+    go_on.set()
+    await older
+    report(breaker, "x")
+    assert breaker.state is BreakerState.OPEN

@@ -155,3 +155,24 @@ def test_nonsense_is_refused() -> None:
     for wrong in ({"when_away": "maybe"}, {"store_timeout_s": 0}, {"attempts": 0}, {"trust_s": -1}):
         with pytest.raises(ConfigurationError):
             SharedConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_who_goes_away_takes_nothing_from_those_who_stay() -> None:
+    async def scenario(env: Env) -> None:
+        sharing = SharedConfig(when_away="closed", store_timeout_s=5)
+        limiter = DistributedRateLimiter("l", env, RateConfig(2, 1e6), Moody(env, pause_s=0.1), sharing)
+        first = env.scope.spawn(limiter.acquire(), name="first")
+        await env.clock.sleep(0.05)
+        waiting = env.scope.spawn(limiter.acquire(), name="waiting")
+        await env.clock.sleep(0.01)
+        waiting.cancel()
+        await first
+        saving = env.scope.spawn(limiter.acquire(), name="saving")
+        await env.clock.sleep(0.05)
+        saving.cancel()
+        await asyncio.wait([saving])
+        await limiter.acquire()
+        with pytest.raises(RateLimited):
+            await limiter.acquire()
+
+    run_virtual(scenario)

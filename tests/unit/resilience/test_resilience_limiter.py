@@ -113,13 +113,12 @@ def test_it_remembers_no_more_keys_than_allowed(uses: list[tuple[int, float]]) -
 
 
 def test_a_key_with_nothing_left_outlives_one_that_has_all(env: Env, clock: ManualClock) -> None:
-    limiter = RateLimiter("l", env, RateConfig(1, 100.0, max_keys=2))
-    limiter.take("old and idle")
-    clock.advance(50)
-    limiter.take("busy")
-    clock.advance(50)
+    limiter = RateLimiter("l", env, RateConfig(10, 100.0, max_keys=2))
+    limiter.take("old and used up", cost=10)
+    limiter.take("young and soon idle")
+    clock.advance(15)
     limiter.take("new")
-    assert limiter.take("busy") > 0
+    assert limiter.quota("old and used up").remaining == 1
 
 
 @pytest.mark.parametrize(
