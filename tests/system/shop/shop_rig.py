@@ -47,14 +47,19 @@ class Customer:
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[HTTPConnection, HTTPResponse]:
         """One request on a connection of its own, which the caller closes."""
-        parts = urlsplit(self.url)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.token:
-            sent.setdefault("authorization", f"Bearer {self.token}")
         if body is not None:
             sent["content-type"] = "application/json"
+        return self.send_raw(method, path, None if body is None else json.dumps(body).encode(), sent)
+
+    def send_raw(
+        self, method: str, path: str, content: bytes | Iterator[bytes] | None, headers: dict[str, str]
+    ) -> tuple[HTTPConnection, HTTPResponse]:
+        """As `send`, with a body of any bytes; those of an iterator go out in chunks."""
+        parts = urlsplit(self.url)
+        bearer = {"authorization": f"Bearer {self.token}"} if self.token else {}
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE_S)
-        connection.request(method, path, None if body is None else json.dumps(body), sent)
+        connection.request(method, path, content, bearer | headers)
         return connection, connection.getresponse()
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
@@ -176,24 +181,41 @@ class RunningShop:
             assert admin.call("POST", f"{path}/adjust", {"operation": "add", "quantity": quantity}).status == 200
         return product
 
-    def pids(self, service: str) -> list[int]:
-        """The processes of a service that are ready."""
+    def status(self) -> dict[str, Any]:
+        """What `hanse ps` says."""
         listed = hanse("ps", str(self.folder), "--json")
         assert listed.returncode == 0, listed.stdout + listed.stderr
-        (found,) = [entry for entry in json.loads(listed.stdout)["services"] if entry["service"] == service]
+        status: dict[str, Any] = json.loads(listed.stdout)
+        return status
+
+    def pids(self, name: str) -> list[int]:
+        """The processes of a service that are ready, or the one of an engine: `nats` or `gateway`."""
+        status = self.status()
+        for engine in status["engines"]:
+            if engine["name"] == name:
+                return [engine["pid"]] if engine["pid"] else []
+        (found,) = [entry for entry in status["services"] if entry["service"] == name]
         return [replica["pid"] for replica in found["replicas"] if replica["state"] == "ready"]
 
-    def kill(self, service: str) -> None:
-        """Kill one process of a service, without warning."""
+    def kill(self, name: str) -> None:
+        """Kill one process of a service or an engine, without warning."""
 
         def killed() -> bool:
-            for pid in self.pids(service):
+            for pid in self.pids(name):
                 with suppress(ProcessLookupError):  # it may have been killed a moment ago
                     os.kill(pid, signal.SIGKILL)
                     return True
             return False
 
-        until(killed, f"{service} runs")
+        until(killed, f"{name} runs")
+
+    def is_whole(self, without: int) -> bool:
+        """Whether all that belongs to the shop runs, and the process `without` is no part of it."""
+        status = self.status()
+        groups = [*(each["replicas"] for each in status["services"]), *([each] for each in status["engines"])]
+        members = [member for group in groups for member in group]
+        alive = all(member["pid"] and member.get("state", "ready") == "ready" for member in members)
+        return alive and without not in [member["pid"] for member in members]
 
     def violations(self) -> list[Violation]:
         """What is broken now, or after a while if it is only late: all sagas and events come to rest first."""
@@ -203,11 +225,11 @@ class RunningShop:
         return found
 
 
-def until(true: Callable[[], bool], promise: str) -> None:
+def until(true: Callable[[], bool], promise: str, patience_s: float = PATIENCE_S) -> None:
     """Wait for a condition. Raises AssertionError when it does not come."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not true():
-        assert time.monotonic() < deadline, f"{promise}: not within {PATIENCE_S:.0f} s"
+        assert time.monotonic() < deadline, f"{promise}: not within {patience_s:.0f} s"
         time.sleep(0.02)
 
 
