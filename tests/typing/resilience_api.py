@@ -16,8 +16,8 @@ async def price(product: str, *, pieces: int = 1) -> float:
     return 1.0
 
 
-assert_type(price("a", pieces=2), Coroutine[Any, Any, float])
-price(1)  # type: ignore[arg-type]
+ordered: Coroutine[Any, Any, float] = price("a", pieces=2)
+wrong = price(1)  # type: ignore[arg-type]
 
 
 async def use(operation: Callable[[], Awaitable[list[int]]]) -> None:
