@@ -5,8 +5,9 @@ safe to repeat: asking for what is so already changes nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,6 +17,7 @@ from shop.inventory.domain import (
     CLOSED,
     Level,
     Operation,
+    OutOfStock,
     ReservationClosed,
     ReservationState,
     released_state,
@@ -23,7 +25,7 @@ from shop.inventory.domain import (
     runs_low,
 )
 from shop.inventory.events import LowStock, StockDepleted, StockReplenished
-from shop.inventory.store import Movement, Reservation, Stock, last_revision, stocks
+from shop.inventory.store import Reservation, Stated, close, hold, record, restock, stocks
 
 Events = list[BaseModel]
 
@@ -47,26 +49,24 @@ async def reserve(
         ReservationClosed: a release of this order has come before, or its time is over.
         Conflict: the order holds something else.
     """
-    present = await db.get(Reservation, order_id)
-    if present is not None:
-        if present.state in CLOSED:
-            raise ReservationClosed(f"the reservation of {order_id} is {present.state}", state=present.state)
-        if present.lines != dict(lines):
-            raise Conflict(f"{order_id} holds a reservation for other items")
-        return present, []
     rows = await stocks(db, lines)
     levels = {product_id: row.level for product_id, row in rows.items() if not row.discontinued}
-    changed = reserve_all(levels, lines)
-    reservation = Reservation(
-        order_id=order_id,
-        state=ReservationState.HELD.value,
-        lines=dict(lines),
-        expires_at=now + timedelta(seconds=ttl_s),
-        created_at=now,
-        updated_at=now,
-    )
-    db.add(reservation)
-    return reservation, await _apply(db, rows, changed, Change("reserved", order_id, now))
+    wanted = _reservation(order_id, ReservationState.HELD, lines, now + timedelta(seconds=ttl_s), now)
+    try:
+        changed = reserve_all(levels, lines)
+        reservation = await hold(db, wanted)
+    except OutOfStock:
+        if await db.get(Reservation, order_id) is None:
+            raise
+        reservation = None  # asked again, when others hold the rest
+    if reservation is not None:
+        return reservation, await _apply(db, rows, changed, Change("reserved", order_id, now))
+    present = await db.get_one(Reservation, order_id)
+    if present.state in CLOSED:
+        raise ReservationClosed(f"the reservation of {order_id} is {present.state}", state=present.state)
+    if present.lines != dict(lines):
+        raise Conflict(f"{order_id} holds a reservation for other items")
+    return present, []
 
 
 async def commit(db: AsyncSession, order_id: str, *, now: datetime) -> tuple[Reservation, Events]:
@@ -76,16 +76,16 @@ async def commit(db: AsyncSession, order_id: str, *, now: datetime) -> tuple[Res
         ReservationClosed: it was released or has expired.
         NotFound: there never was one.
     """
-    reservation = await db.get(Reservation, order_id)
+    reservation = await close(db, order_id, ReservationState.HELD, ReservationState.COMMITTED, now)
     if reservation is None:
-        raise NotFound(f"{order_id} has no reservation")
-    if reservation.state in CLOSED:
-        raise ReservationClosed(f"the reservation of {order_id} is {reservation.state}", state=reservation.state)
-    if reservation.state == ReservationState.COMMITTED:
-        return reservation, []
+        present = await db.get(Reservation, order_id)
+        if present is None:
+            raise NotFound(f"{order_id} has no reservation")
+        if present.state in CLOSED:
+            raise ReservationClosed(f"the reservation of {order_id} is {present.state}", state=present.state)
+        return present, []
     rows = await stocks(db, reservation.lines)
     changed = {product_id: rows[product_id].level.commit(count) for product_id, count in reservation.lines.items()}
-    _close(reservation, ReservationState.COMMITTED, now)
     return reservation, await _apply(db, rows, changed, Change("sold", order_id, now))
 
 
@@ -96,14 +96,7 @@ async def release(db: AsyncSession, order_id: str, *, now: datetime) -> tuple[Re
     """
     reservation = await db.get(Reservation, order_id)
     if reservation is None:
-        reservation = Reservation(
-            order_id=order_id,
-            state=ReservationState.RELEASED.value,
-            lines={},
-            expires_at=now,
-            created_at=now,
-            updated_at=now,
-        )
+        reservation = Reservation(**_reservation(order_id, ReservationState.RELEASED, {}, now, now))
         db.add(reservation)
         return reservation, []
     return reservation, await _give_back(db, reservation, released_state(ReservationState(reservation.state)), now)
@@ -134,41 +127,46 @@ async def _give_back(db: AsyncSession, reservation: Reservation, state: Reservat
         product_id: rows[product_id].level.restock(count) if returned else rows[product_id].level.release(count)
         for product_id, count in reservation.lines.items()
     }
-    _close(reservation, state, now)
+    reservation.state, reservation.updated_at = state.value, now
     return await _apply(db, rows, changed, Change("returned", reservation.order_id, now))
 
 
-def _close(reservation: Reservation, state: ReservationState, now: datetime) -> None:
-    reservation.state, reservation.updated_at = state.value, now
+def _reservation(
+    order_id: str, state: ReservationState, lines: Mapping[str, int], expires_at: datetime, now: datetime
+) -> dict[str, Any]:
+    """The columns of a new reservation."""
+    times = {"expires_at": expires_at, "created_at": now, "updated_at": now}
+    return {"order_id": order_id, "state": state.value, "lines": dict(lines), **times}
 
 
-async def _apply(db: AsyncSession, rows: Mapping[str, Stock], levels: Mapping[str, Level], change: Change) -> Events:
+async def _apply(db: AsyncSession, rows: Mapping[str, Stated], levels: Mapping[str, Level], change: Change) -> Events:
     """Write new levels with their movements; return what others should hear of it."""
-    revision = await last_revision(db)
-    events: Events = []
-    for product_id, after in levels.items():
-        row, before = rows[product_id], rows[product_id].level
-        if after == before:
-            continue
-        revision += 1
-        row.level, row.revision, row.updated_at = after, revision, change.at
-        if after.quantity != before.quantity:
-            delta = after.quantity - before.quantity
-            db.add(
-                Movement(product_id=product_id, kind=change.kind, delta=delta, reference=change.reference, at=change.at)
-            )
-        events += _news(row, before, after)
+    changed = [(rows[product_id], after) for product_id, after in levels.items() if after != rows[product_id].level]
+    updates, movements, events = [], [], list[BaseModel]()
+    for revision, (row, after) in enumerate(
+        changed, start=1 + max((row.last_revision for row, _ in changed), default=0)
+    ):
+        updates.append({"id": row.product_id, **asdict(after), "revision": revision, "updated_at": change.at})
+        delta = after.quantity - row.level.quantity
+        if delta:
+            why = {"kind": change.kind, "reference": change.reference, "at": change.at}
+            movements.append({"product_id": row.product_id, "delta": delta, **why})
+        events += _news(row, after, revision)
+    if updates:
+        await restock(db, updates)
+    if movements:
+        await record(db, movements)
     return events
 
 
-def _news(row: Stock, before: Level, after: Level) -> Events:
+def _news(row: Stated, after: Level, revision: int) -> Events:
     """The events of one product's change."""
     events: Events = []
+    before = row.level
     if before.available > 0 and after.available == 0:
-        events.append(StockDepleted(product_id=row.product_id, revision=row.revision))
+        events.append(StockDepleted(product_id=row.product_id, revision=revision))
     if before.available == 0 and after.available > 0:
-        available = after.available
-        events.append(StockReplenished(product_id=row.product_id, revision=row.revision, available=available))
+        events.append(StockReplenished(product_id=row.product_id, revision=revision, available=after.available))
     if runs_low(before, after, row.min_stock_level):
         minimum = row.min_stock_level
         events.append(

@@ -1,10 +1,26 @@
-"""Inventory's tables, and the queries that read them."""
+"""Inventory's tables, and the queries on them.
 
-from collections.abc import Collection, Sequence
+What happens with every order is a prepared statement; the rest goes through mapped objects.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, func, select
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -51,11 +67,6 @@ class Stock(Base):
     def level(self) -> Level:
         return Level(self.quantity, self.reserved, self.sold, self.received)
 
-    @level.setter
-    def level(self, level: Level) -> None:
-        self.quantity, self.reserved = level.quantity, level.reserved
-        self.sold, self.received = level.sold, level.received
-
 
 class Reservation(Base):
     """What one order holds, has bought, or gave back. A row in a closed state is a tombstone: it never opens again."""
@@ -87,10 +98,81 @@ class Movement(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
-async def stocks(db: AsyncSession, product_ids: Collection[str]) -> dict[str, Stock]:
-    """The stock rows of those of `product_ids` that exist, by product."""
-    found = await db.scalars(select(Stock).where(Stock.product_id.in_(sorted(product_ids))))
-    return {stock.product_id: stock for stock in found}
+_STOCK, _RESERVATIONS, _MOVEMENTS = (metadata.tables[name] for name in ("stock", "reservations", "movements"))
+_STATED = (
+    select(
+        *(_STOCK.c[name] for name in ("product_id", "sku", "name", "quantity", "reserved", "sold", "received")),
+        *(_STOCK.c[name] for name in ("min_stock_level", "discontinued")),
+        select(func.max(_STOCK.c.revision)).scalar_subquery().label("last_revision"),
+    )
+    .where(_STOCK.c.product_id.in_(bindparam("ids", expanding=True)))
+    .order_by(_STOCK.c.product_id)
+)
+_STATE = (
+    update(_STOCK)
+    .where(_STOCK.c.product_id == bindparam("id"))
+    .values({name: bindparam(name) for name in ("quantity", "reserved", "sold", "received", "revision", "updated_at")})
+)
+_MOVED = insert(_MOVEMENTS)
+_HOLD = (
+    sqlite.insert(_RESERVATIONS).on_conflict_do_nothing(index_elements=["order_id"]).returning(_RESERVATIONS.c.order_id)
+)
+_CLOSE = (
+    update(_RESERVATIONS)
+    .where(_RESERVATIONS.c.order_id == bindparam("which"), _RESERVATIONS.c.state == bindparam("present"))
+    .values(state=bindparam("wanted"), updated_at=bindparam("at"))
+    .returning(_RESERVATIONS)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a change of stock needs to know of a product."""
+
+    product_id: str
+    sku: str
+    name: str
+    level: Level
+    min_stock_level: int
+    discontinued: bool
+    last_revision: int
+    """Of all products."""
+
+
+async def stocks(db: AsyncSession, product_ids: Collection[str]) -> dict[str, Stated]:
+    """The stock of those of `product_ids` that exist, by product."""
+    found = (await db.execute(_STATED, {"ids": list(product_ids)})).all()
+    return {
+        product_id: Stated(
+            product_id, sku, name, Level(quantity, reserved, sold, received), minimum, discontinued, last
+        )
+        for product_id, sku, name, quantity, reserved, sold, received, minimum, discontinued, last in found
+    }
+
+
+async def restock(db: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write new levels: by row the product's `id`, the level's four numbers, `revision` and `updated_at`."""
+    await db.execute(_STATE, rows)
+
+
+async def record(db: AsyncSession, movements: Sequence[Mapping[str, Any]]) -> None:
+    """Note changes of quantity; all columns but the id."""
+    await db.execute(_MOVED, movements)
+
+
+async def hold(db: AsyncSession, values: dict[str, Any]) -> Reservation | None:
+    """Store a reservation, unless its order has one. What is returned is a copy: changing it changes no row."""
+    stored = (await db.execute(_HOLD, values)).first()
+    return None if stored is None else Reservation(**values)
+
+
+async def close(
+    db: AsyncSession, order_id: str, present: ReservationState, wanted: ReservationState, at: datetime
+) -> Reservation | None:
+    """Give a reservation another state if it is in `present`; None else. What is returned is a copy of the row."""
+    values = {"which": order_id, "present": present.value, "wanted": wanted.value, "at": at}
+    row = (await db.execute(_CLOSE, values)).mappings().one_or_none()
+    return None if row is None else Reservation(**row)
 
 
 async def last_revision(db: AsyncSession) -> int:

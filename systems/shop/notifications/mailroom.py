@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from hanse.db import on_commit
 from shop.notifications.domain import TEMPLATES
 from shop.notifications.service import changes, service
-from shop.notifications.store import Notification, exists
+from shop.notifications.store import make
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +27,16 @@ class Occasion:
 
 async def notify(db: AsyncSession, occasion: Occasion, fields: Mapping[str, Any]) -> None:
     """Make the notification, unless it was made already."""
-    if await exists(db, occasion.dedupe):
-        return
     title, body = TEMPLATES[occasion.kind].render(fields)
-    db.add(
-        Notification(
-            id=service.env.ids.new("ntf"),
-            recipient=occasion.recipient,
-            kind=occasion.kind,
-            subject=occasion.subject,
-            dedupe=occasion.dedupe,
-            title=title[:200],
-            body=body,
-            created_at=service.env.clock.utc(),
-            read_at=None,
-        )
-    )
-    on_commit(db, lambda: changes.notify(occasion.recipient))
+    notification = {
+        "id": service.env.ids.new("ntf"),
+        "recipient": occasion.recipient,
+        "kind": occasion.kind,
+        "subject": occasion.subject,
+        "dedupe": occasion.dedupe,
+        "title": title[:200],
+        "body": body,
+        "created_at": service.env.clock.utc(),
+    }
+    if await make(db, notification):
+        on_commit(db, lambda: changes.notify(occasion.recipient))

@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Index, MetaData, String, Text, func, select, update
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -42,9 +44,15 @@ class Notification(Base):
     read_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-async def exists(db: AsyncSession, dedupe: str) -> bool:
-    """Whether the notification was made already."""
-    return await db.scalar(select(Notification.number).where(Notification.dedupe == dedupe)) is not None
+_NOTIFICATIONS = metadata.tables["notifications"]
+_MAKE = (
+    sqlite.insert(_NOTIFICATIONS).on_conflict_do_nothing(index_elements=["dedupe"]).returning(_NOTIFICATIONS.c.number)
+)
+
+
+async def make(db: AsyncSession, notification: dict[str, Any]) -> bool:
+    """Store a notification, its columns by name; False when it was made already."""
+    return (await db.execute(_MAKE, notification)).first() is not None
 
 
 async def page_for(

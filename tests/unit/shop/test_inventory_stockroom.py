@@ -130,6 +130,14 @@ async def test_nothing_is_held_when_one_line_is_short(database: Database) -> Non
     assert await state(database) == ""
 
 
+async def test_what_an_order_holds_it_gets_again_when_little_is_left(database: Database) -> None:
+    await reserve(database, pieces=8)
+    await reserve(database, pieces=8)
+    assert await level(database) == (10, 8, 0, 10)
+    with pytest.raises(OutOfStock):
+        await reserve(database, "o2", pieces=8)
+
+
 async def test_one_order_cannot_hold_two_things(database: Database) -> None:
     await reserve(database, pieces=3)
     with pytest.raises(Conflict):
