@@ -4,10 +4,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from hanse.core.errors import Conflict, NotFound
 from hanse.db import on_commit
-from shop.orders.domain import IllegalTransition, OrderStatus, advance
+from shop.orders import store
+from shop.orders.domain import CancelledByCustomer, IllegalTransition, OrderStatus, advance
 from shop.orders.events import event_of
 from shop.orders.service import changes, service
-from shop.orders.store import Order, TimelineEntry
+from shop.orders.store import Order
 
 CANCEL, RETURN = "cancel", "return"
 CANCELLED_BY_CUSTOMER = "cancelled_by_customer"
@@ -24,7 +25,7 @@ async def find(db: AsyncSession, order_id: str, user_id: str | None = None) -> O
 
 async def record(db: AsyncSession, order: Order) -> None:
     """Write the order's present status into its timeline, publish its event, wake who follows it."""
-    db.add(TimelineEntry(order_id=order.id, status=order.status, reason=order.reason, at=order.updated_at))
+    await store.note(db, order)
     await service.publish(db, event_of(order))
     on_commit(db, lambda: changes.notify(order.id))
 
@@ -34,6 +35,19 @@ async def move(db: AsyncSession, order: Order, status: OrderStatus, reason: str 
     order.status, order.reason = advance(order.state, status).value, reason
     order.updated_at = service.env.clock.utc()
     await record(db, order)
+
+
+async def confirm(db: AsyncSession, order_id: str) -> None:
+    """Stock and payment are sure. Raises CancelledByCustomer when the customer has changed their mind before."""
+    at, pending = service.env.clock.utc(), OrderStatus.PENDING
+    confirmed = await store.move(db, order_id, pending, OrderStatus.CONFIRMED, unless=CANCEL, at=at)
+    if confirmed is not None:
+        await record(db, confirmed)
+        return
+    order = await find(db, order_id)
+    if order.intent == CANCEL:
+        raise CancelledByCustomer("the customer cancelled the order")
+    await move(db, order, OrderStatus.CONFIRMED)
 
 
 async def ask(db: AsyncSession, order: Order, intent: str) -> bool:

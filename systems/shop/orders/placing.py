@@ -1,5 +1,7 @@
 """Placing an order: price it first, then store it together with its event and its saga."""
 
+from typing import Any
+
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -8,7 +10,7 @@ from shop.orders import clerk
 from shop.orders.domain import Line, OrderStatus, Quote, merge, order_total, price
 from shop.orders.sagas import Placement, PlaceOrder
 from shop.orders.service import cart, catalog, service
-from shop.orders.store import Order
+from shop.orders.store import Order, add
 from shop.orders.views import PlaceOrderForm
 
 
@@ -27,9 +29,8 @@ async def place(db: AsyncSession, form: PlaceOrderForm, user_id: str) -> Order:
         InvalidInput: it is empty, or the catalogue does not know a product.
     """
     lines = await _priced(form, user_id)
-    order = _order(form, lines, user_id)
-    db.add(order)
-    await db.flush()
+    saga_id = service.env.ids.new("saga")
+    order = await add(db, _order(form, lines, user_id, saga_id))
     await clerk.record(db, order)
     placement = Placement(
         order_id=order.id,
@@ -38,7 +39,7 @@ async def place(db: AsyncSession, form: PlaceOrderForm, user_id: str) -> Order:
         provider=form.payment.provider,
         token=form.payment.token,
     )
-    order.saga_id = await service.start(db, PlaceOrder, placement)
+    await service.start(db, PlaceOrder, placement, saga_id=saga_id)
     return order
 
 
@@ -54,23 +55,24 @@ async def _priced(form: PlaceOrderForm, user_id: str) -> list[Line]:
     return price(pieces, quotes)
 
 
-def _order(form: PlaceOrderForm, lines: list[Line], user_id: str) -> Order:
+def _order(form: PlaceOrderForm, lines: list[Line], user_id: str, saga_id: str) -> dict[str, Any]:
+    """The columns of a new order."""
     now = service.env.clock.utc()
     total = order_total(lines)
-    return Order(
-        id=service.env.ids.new("order"),
-        user_id=user_id,
-        status=OrderStatus.PENDING.value,
-        reason="",
-        lines=[line.model_dump(mode="json") for line in lines],
-        amount=total.amount,
-        currency=total.currency,
-        shipping_address=form.shipping_address.model_dump(mode="json"),
-        payment_provider=form.payment.provider,
-        from_cart=form.items is None,
-        saga_id="",
-        intent="",
-        settled=False,
-        created_at=now,
-        updated_at=now,
-    )
+    return {
+        "id": service.env.ids.new("order"),
+        "user_id": user_id,
+        "status": OrderStatus.PENDING.value,
+        "reason": "",
+        "lines": [line.model_dump(mode="json") for line in lines],
+        "amount": total.amount,
+        "currency": total.currency,
+        "shipping_address": form.shipping_address.model_dump(mode="json"),
+        "payment_provider": form.payment.provider,
+        "from_cart": form.items is None,
+        "saga_id": saga_id,
+        "intent": "",
+        "settled": False,
+        "created_at": now,
+        "updated_at": now,
+    }

@@ -16,8 +16,8 @@ from hanse.core.errors import HanseError, OutcomeUnknown, Unavailable
 from hanse.durable import Failure
 from shop.money import Money
 from shop.orders import clerk
-from shop.orders.domain import CancelledByCustomer, OrderStatus
 from shop.orders.service import inventory, payments, service
+from shop.orders.store import settle
 
 _MAY_REFUSE_CAPTURE = frozenset({"payment_declined", "payment_closed"})
 _UNAVAILABLE = {
@@ -75,10 +75,7 @@ class PlaceOrder:
     @step
     async def confirm(self, placement: Placement, db: Session) -> None:
         """The point of no return, unless the customer has changed their mind before it."""
-        order = await clerk.find(db, placement.order_id)
-        if order.intent == clerk.CANCEL:
-            raise CancelledByCustomer("the customer cancelled the order")
-        await clerk.move(db, order, OrderStatus.CONFIRMED)
+        await clerk.confirm(db, placement.order_id)
 
     @step(attempts=0)
     async def capture(self, placement: Placement) -> None:
@@ -88,11 +85,10 @@ class PlaceOrder:
 
     async def close(self, placement: Placement, context: SagaContext, db: Session) -> None:
         """Nothing is left to do for it, unless its cancellation has begun meanwhile; or tell the customer why not."""
-        order = await clerk.find(db, placement.order_id)
         if context.failure is None:
-            order.settled = not order.intent
+            await settle(db, placement.order_id)
         else:
-            await clerk.reject(db, order, _reason(context.failure))
+            await clerk.reject(db, await clerk.find(db, placement.order_id), _reason(context.failure))
 
 
 @saga("undo-order", version=1)

@@ -1,10 +1,13 @@
-"""Orders' tables, and the queries that read them."""
+"""Orders' tables, and the queries on them.
+
+What happens with every order is a prepared statement; the rest goes through mapped objects.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, func, select
+from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -77,6 +80,50 @@ class TimelineEntry(Base):
     status: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(String(200))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+_ORDERS, _TIMELINE = metadata.tables["orders"], metadata.tables["timeline"]
+_ADD, _NOTE = insert(_ORDERS), insert(_TIMELINE)
+_MOVE = (
+    update(_ORDERS)
+    .where(
+        _ORDERS.c.id == bindparam("which"),
+        _ORDERS.c.status == bindparam("present"),
+        _ORDERS.c.intent != bindparam("unless"),
+    )
+    .values(status=bindparam("wanted"), reason="", updated_at=bindparam("at"))
+    .returning(_ORDERS)
+)
+_SETTLE = update(_ORDERS).where(_ORDERS.c.id == bindparam("which")).values(settled=_ORDERS.c.intent == "")
+
+
+async def add(db: AsyncSession, values: dict[str, Any]) -> Order:
+    """Store an order, its columns by name. What is returned is a copy: changing it changes no row."""
+    await db.execute(_ADD, values)
+    return Order(**values)
+
+
+async def note(db: AsyncSession, order: Order) -> None:
+    """Write an order's present status into its timeline. Raises Conflict when it had that status before."""
+    entry = {"order_id": order.id, "status": order.status, "reason": order.reason, "at": order.updated_at}
+    await db.execute(_NOTE, entry)
+
+
+async def move(
+    db: AsyncSession, order_id: str, present: OrderStatus, wanted: OrderStatus, *, unless: str, at: datetime
+) -> Order | None:
+    """Give an order another status if it is in `present` and its intent is not `unless`; None else.
+
+    What is returned is a copy of the row.
+    """
+    values = {"which": order_id, "present": present.value, "wanted": wanted.value, "unless": unless, "at": at}
+    row = (await db.execute(_MOVE, values)).mappings().one_or_none()
+    return None if row is None else Order(**row)
+
+
+async def settle(db: AsyncSession, order_id: str) -> None:
+    """Nothing is under way for an order any more, unless somebody wants it undone."""
+    await db.execute(_SETTLE, {"which": order_id})
 
 
 async def orders_of(db: AsyncSession, user_id: str, *, offset: int, limit: int) -> tuple[Sequence[Order], int]:
