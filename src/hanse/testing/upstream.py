@@ -200,7 +200,7 @@ class Upstream:
             case Strained():
                 return await self._work(behaviour, writer)
             case Answer():
-                return await self._answer(behaviour, writer)
+                return await self._answer(behaviour, writer, bodiless=first[0] == "HEAD")
         return False
 
     async def _work(self, strained: Strained, writer: asyncio.StreamWriter) -> bool:
@@ -224,12 +224,14 @@ class Upstream:
         async with self.arrived:
             self.arrived.notify_all()
 
-    async def _answer(self, answer: Answer, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, answer: Answer, writer: asyncio.StreamWriter, *, bodiless: bool = False) -> bool:
         declared = len(answer.body) if answer.declared_bytes is None else answer.declared_bytes
         length = {"transfer-encoding": "chunked"} if answer.chunked else {"content-length": str(declared)}
         headers = {"content-type": "application/json", **length, **answer.headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         writer.write(f"HTTP/1.1 {answer.status} X\r\n{lines}\r\n".encode())
+        if bodiless:
+            return True
         step = answer.chunk_bytes or max(len(answer.body), 1)
         for start in range(0, len(answer.body), step):
             if answer.pause_s:
