@@ -7,7 +7,7 @@ import jwt
 
 from hanse.core import Env
 from hanse.core.errors import ConfigurationError
-from hanse.security.keys import SigningKey
+from hanse.security.keys import SigningKey, jwks
 
 RESERVED = frozenset({"iss", "aud", "sub", "iat", "nbf", "exp", "jti", "roles", "scope"})
 """The claims that a token has by itself."""
@@ -28,6 +28,10 @@ class TokenIssuer:
         self.audience = audience
         self._env = env
         self._key = key
+
+    def jwks(self) -> dict[str, Any]:
+        """The public key set that these tokens are verified with (RFC 7517), for `/.well-known/jwks.json`."""
+        return jwks([self._key])
 
     def issue(
         self,

@@ -10,7 +10,7 @@ from hanse.core.errors import InvalidInput, NotFound
 from shop.catalog.domain import NewProduct, ProductChange, Search
 from shop.catalog.events import ProductCreated, ProductDeleted, ProductUpdated
 from shop.catalog.service import browse, index, service
-from shop.catalog.store import Category, Product, categories, product, products
+from shop.catalog.store import Category, Product, categories, product, quoted
 from shop.catalog.views import CategoryView, ProductView, QuoteView, Results
 from shop.paging import PageQuery, Pagination
 
@@ -110,7 +110,7 @@ async def delete_product(product_id: str, db: Session) -> None:
 @service.get("/internal/quotes", internal=True)
 async def quotes(id: Annotated[list[str], Query(min_length=1, max_length=100)], db: Session) -> list[QuoteView]:
     """Names and prices of those of the products that can be bought; what is unknown is left out."""
-    return [QuoteView.of(item) for item in await products(db, id)]
+    return [QuoteView.of(row) for row in await quoted(db, id)]
 
 
 async def _product(db: AsyncSession, product_id: str) -> Product:

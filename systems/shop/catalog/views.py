@@ -1,8 +1,10 @@
 """What the catalogue tells about products."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel
+from sqlalchemy import Row
 
 from shop.catalog.browse import Facets
 from shop.catalog.store import Product
@@ -66,5 +68,7 @@ class QuoteView(BaseModel):
     in_stock: bool
 
     @classmethod
-    def of(cls, product: Product) -> "QuoteView":
-        return cls(id=product.id, sku=product.sku, name=product.name, price=product.money, in_stock=product.in_stock)
+    def of(cls, row: Row[Any]) -> "QuoteView":
+        """From a row of `quoted`."""
+        price = Money(amount=row.price, currency=row.currency)
+        return cls(id=row.id, sku=row.sku, name=row.name, price=price, in_stock=row.in_stock)

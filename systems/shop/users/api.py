@@ -6,8 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from hanse import Session, User
-from hanse.core.errors import ConfigurationError, NotFound
-from hanse.security import SigningKey, jwks
+from hanse.core.errors import NotFound
 from shop.users import accounts, sessions
 from shop.users.domain import CUSTOMER, Email, Password
 from shop.users.service import service
@@ -131,7 +130,4 @@ async def change_password(body: PasswordForm, user: User) -> None:
 @service.get("/.well-known/jwks.json")
 async def read_keys() -> dict[str, Any]:
     """The public keys of users' tokens (RFC 7517)."""
-    path = service.node.settings.jwt_private_key_file
-    if path is None:
-        raise ConfigurationError("no private key (HANSE_JWT_PRIVATE_KEY_FILE)")
-    return jwks([SigningKey.load(path)])
+    return service.issuer.jwks()
