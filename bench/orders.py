@@ -23,6 +23,8 @@ from bench.harness.shop import copied_systems
 ORDERS = 2000
 IN_FLIGHT = 32
 BUYERS = 32
+LOOK_AGAIN_S = 0.25
+"""How often the buyers look at their orders once all are placed: looking costs CPU that would count as the orders'."""
 FINAL = {"confirmed", "rejected"}
 ADDRESS = {"name": "Ada Buyer", "street": "Hansekai 1", "postcode": "20457", "city": "Hamburg", "country": "DE"}
 
@@ -60,8 +62,11 @@ class Load:
             cycle = itertools.cycle(products)
             await asyncio.gather(*(self.worker(numbers, cycle, tokens[n % BUYERS]) for n in range(IN_FLIGHT)))
             placed = time.perf_counter() - began
-            while len(self.final) < ORDERS and time.perf_counter() - began < 60:
+            while time.perf_counter() - began < 60:
                 await asyncio.gather(*(self.follow(token) for token in tokens))
+                if len(self.final) == ORDERS:
+                    break
+                await asyncio.sleep(LOOK_AGAIN_S)
             return placed, time.perf_counter() - began
 
     async def buyer(self, number: int) -> str:
