@@ -25,7 +25,7 @@ _CODES = {
     404: "not_found",
     405: "method_not_allowed",
     409: "conflict",
-    413: "body_too_large",
+    413: "payload_too_large",
     415: "unsupported_media_type",
     422: "invalid_input",
     429: "limit_exceeded",

@@ -103,11 +103,11 @@ async def test_a_body_that_is_too_large_is_refused(run: Any) -> None:
     async with run(service, body_limit_bytes=1000) as call:
         assert (await call("POST", "/size", body=b"x" * 1000)).json() == 1000
         declared = await call("POST", "/size", body=b"x" * 1001)
-        assert (declared.status, declared.json()["code"]) == (413, "body_too_large")
+        assert (declared.status, declared.json()["code"]) == (413, "payload_too_large")
         assert declared.headers["connection"] == "close"
         assert (await call("POST", "/size", chunks=[b"x" * 500, b"x" * 500])).json() == 1000
         streamed = await call("POST", "/size", chunks=[b"x" * 500, b"x" * 500, b"x"])
-        assert (streamed.status, streamed.json()["code"]) == (413, "body_too_large")
+        assert (streamed.status, streamed.json()["code"]) == (413, "payload_too_large")
 
 
 @pytest.mark.parametrize(("length", "status"), [("-1", 400), ("x", 400), ("+5", 400), ("9" * 6000, 413)])
