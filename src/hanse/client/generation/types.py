@@ -85,9 +85,9 @@ class Types:
         value = schema["default"]
         if value in ([], {}) and isinstance(value, list | dict):
             return repr(value)
-        if isinstance(value, str) and kind in self.models:
-            member = f"{constant(value)} = {literal(value)}"
-            return f"{kind}.{constant(value)}" if any(member in line for line in self.models[kind]) else None
+        if isinstance(value, str | int) and kind in self.models:
+            name = constant(str(value))
+            return f"{kind}.{name}" if f"    {name} = {literal(value)}" in self.models[kind] else None
         plain = {str: "str", int: "int", float: "float", bool: "bool"}.get(type(value))
         fits = value is None if plain is None else plain in kind.split(" | ") or kind.startswith("Literal[")
         return literal(value) if fits and not isinstance(value, list | dict) else None
@@ -151,9 +151,9 @@ class Types:
             if own != wire:
                 renamed = True
                 self._import("pydantic", "Field")
-                items = (
-                    [f"alias={literal(wire)}"] if default is None else [f"default={default}", f"alias={literal(wire)}"]
-                )
+                # Both, instead of `alias`, so that type checkers want the Python name in the constructor.
+                items = [f"validation_alias={literal(wire)}", f"serialization_alias={literal(wire)}"]
+                items = items if default is None else [f"default={default}", *items]
                 fields += wrapped("    ", f"{own}: {kind} = Field(", items, ")")
             else:
                 fields.append(f"    {own}: {kind}" + ("" if default is None else f" = {default}"))
