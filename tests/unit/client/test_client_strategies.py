@@ -189,13 +189,23 @@ async def test_never_more_than_the_allowed_share_is_out(steps: list[tuple[int, b
         clock.advance(pause)
         target, _ = targets.choose((), clock.monotonic())
         assert target is not None
+        assert target.ejected_until == 0.0
         hit = targets._targets[port - 1]
         hit.calls += 1
         if fails:
             targets.failed(hit)
         out = [found for found in targets.snapshot() if found.ejected_s]
         assert len(out) <= most * 5
-        assert target.ejected_until == 0.0
     clock.advance(1000)
     targets.choose((), clock.monotonic())
     assert not any(found.ejected_s for found in targets.snapshot())
+
+
+async def test_so_many_are_ejected_and_no_more(world: World) -> None:
+    bad = [world.instance(port, answer(500)) for port in (1, 2)]
+    world.registry.push(*bad, *(world.instance(port, answer()) for port in (3, 4, 5, 6)))
+    options = ClientOptions(outliers=OutlierConfig(max_ejected=0.2, interval_s=1000, ejected_s=50), breaker=PATIENT)
+    client = await world.client(options=options)
+    for _ in range(600):
+        await client.request("GET", "/x")
+    assert sum(1 for instance in client.snapshot().instances if instance.ejected_s) == 1
