@@ -161,19 +161,21 @@ async def test_refusals_can_be_read_by_a_browser(rig: Rig) -> None:
     assert "access-control-allow-origin" not in (await rig.ask("GET", "/x", origin="https://evil.example")).headers
 
 
-@pytest.mark.parametrize(("path", "subject"), [("/api/me", "ada"), ("/api/orders", None)])
-async def test_each_request_is_one_line_of_json_without_its_query(rig: Rig, path: str, subject: str | None) -> None:
+async def test_each_request_is_one_line_of_json_without_its_query(rig: Rig) -> None:
     token = rig.issuer.token()
-    await rig.ask("GET", f"{path}?access_token={token}", x_correlation_id=f"logged-{subject}")
+    asked = {"/api/me": "ada", "/api/orders/7": None}  # as asked for, also where the service sees another path
+    for path in asked:
+        await rig.ask("GET", f"{path}?access_token={token}", x_correlation_id="logged-1")
 
     def lines() -> list[dict[str, object]]:
         found = [json.loads(line) for line in rig.log.read_text().splitlines()]
-        return [line for line in found if line["correlation_id"] == f"logged-{subject}"]
+        mine = [line for line in found if line["correlation_id"] == "logged-1"]
+        return mine if len(mine) >= len(asked) else []
 
-    [line] = await until(lines, seconds=15)
-    told = (line["method"], line["path"], line["status"], line["upstream_service"], line["subject"])
-    assert told == ("GET", path, 200, "orders", subject)
-    assert path in str(line["route"])
+    found = await until(lines, seconds=15)
+    told = [tuple(line[k] for k in ("method", "path", "status", "upstream_service", "subject")) for line in found]
+    assert told == [("GET", path, 200, "orders", subject) for path, subject in asked.items()]
+    assert found[0]["route"] == "/api/me"
     assert token not in rig.log.read_text()
 
 
