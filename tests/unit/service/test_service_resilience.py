@@ -29,6 +29,7 @@ class Scene:
     clock: ManualClock
     service: Service[Any]
     issuer: TokenIssuer
+    network: MemoryNetwork
     status: int = 200
 
     def token(self, *roles: str) -> dict[str, str]:
@@ -68,7 +69,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
         system="shop", issuer="shop/users", jwks_file=folder / "jwks.json", broker_url=f"memory://{folder.name}"
     )
     async with service.running(settings, env=env, http=MemoryTransport(env, network)):
-        made = Scene(Caller(service), clock, service, TokenIssuer(env, key, "shop/users", "shop"))
+        made = Scene(Caller(service), clock, service, TokenIssuer(env, key, "shop/users", "shop"), network)
 
         async def handle(request: HttpRequest) -> HttpResponse:
             return HttpResponse(made.status, {"content-type": "application/json"}, b"{}")
@@ -145,3 +146,20 @@ async def test_it_lists_clients_and_what_the_service_adds(tmp_path: Path) -> Non
             ("breaker", "stock/a"), ("bulkhead", "reports"), ("bulkhead", "stock"), ("retry", "stock"),
         ]  # fmt: skip
         assert "/resilience" not in scened.service.openapi()["paths"]
+
+
+async def test_a_deadline_is_told_to_the_next_hop_and_kept_there(tmp_path: Path) -> None:
+    async with scene(tmp_path) as scened:
+        seen: list[str] = []
+
+        async def stall(request: HttpRequest) -> HttpResponse:
+            seen.append(request.headers["x-request-timeout-ms"])
+            await scened.clock.sleep(100)
+            raise AssertionError
+
+        scened.network.listen("10.0.0.1:1", scened.service.env, stall)
+        began = scened.clock.monotonic()
+        answer = await scened.clock.run(scened.call("GET", "/ask", headers={"x-request-timeout-ms": "300"}))
+        assert seen == ["300"]
+        assert (answer.status, answer.json()["code"]) == (504, "deadline_exceeded")
+        assert scened.clock.monotonic() - began == pytest.approx(0.3)
