@@ -40,7 +40,7 @@ def normalise_email(text: str) -> str:
 
 Email = Annotated[
     str,
-    Field(min_length=3, max_length=254, pattern=r"^\s*[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\s*$"),
+    Field(min_length=3, max_length=254, pattern=r"^\s*[^@\s\p{Cc}]+@[^@\s.\p{Cc}]+(\.[^@\s.\p{Cc}]+)+\s*$"),
     AfterValidator(normalise_email),
 ]
 Password = Annotated[str, Field(min_length=8, max_length=256)]
