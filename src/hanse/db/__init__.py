@@ -10,12 +10,14 @@ from hanse.db.columns import Json, UtcDateTime
 from hanse.db.database import Database
 from hanse.db.differences import schema_differences
 from hanse.db.errors import DurabilityLost, ReadOnlySession
+from hanse.db.prepared import Prepared
 from hanse.db.session import UnitOfWork, at_begin, driver, on_commit, on_rollback
 
 __all__ = [
     "Database",
     "DurabilityLost",
     "Json",
+    "Prepared",
     "ReadOnlySession",
     "UnitOfWork",
     "UtcDateTime",

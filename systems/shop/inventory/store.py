@@ -3,7 +3,7 @@
 What happens with every order is a prepared statement; the rest goes through mapped objects.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from hanse.db import Json, UtcDateTime
+from hanse.db import Json, Prepared, UtcDateTime
 from shop.inventory.domain import Level, ReservationState
 
 
@@ -108,16 +108,16 @@ _STATED = (
     .where(_STOCK.c.product_id.in_(bindparam("ids", expanding=True)))
     .order_by(_STOCK.c.product_id)
 )
-_STATE = (
+_STATE = Prepared(
     update(_STOCK)
     .where(_STOCK.c.product_id == bindparam("id"))
     .values({name: bindparam(name) for name in ("quantity", "reserved", "sold", "received", "revision", "updated_at")})
 )
-_MOVED = insert(_MOVEMENTS)
-_HOLD = (
+_MOVED = Prepared(insert(_MOVEMENTS))
+_HOLD = Prepared(
     sqlite.insert(_RESERVATIONS).on_conflict_do_nothing(index_elements=["order_id"]).returning(_RESERVATIONS.c.order_id)
 )
-_CLOSE = (
+_CLOSE = Prepared(
     update(_RESERVATIONS)
     .where(_RESERVATIONS.c.order_id == bindparam("which"), _RESERVATIONS.c.state == bindparam("present"))
     .values(state=bindparam("wanted"), updated_at=bindparam("at"))
@@ -150,20 +150,19 @@ async def stocks(db: AsyncSession, product_ids: Collection[str]) -> dict[str, St
     }
 
 
-async def restock(db: AsyncSession, rows: Sequence[Mapping[str, Any]]) -> None:
+async def restock(db: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
     """Write new levels: by row the product's `id`, the level's four numbers, `revision` and `updated_at`."""
-    await db.execute(_STATE, rows)
+    await _STATE.run_all(db, rows)
 
 
-async def record(db: AsyncSession, movements: Sequence[Mapping[str, Any]]) -> None:
+async def record(db: AsyncSession, movements: Sequence[dict[str, Any]]) -> None:
     """Note changes of quantity; all columns but the id."""
-    await db.execute(_MOVED, movements)
+    await _MOVED.run_all(db, movements)
 
 
 async def hold(db: AsyncSession, values: dict[str, Any]) -> Reservation | None:
     """Store a reservation, unless its order has one. What is returned is a copy: changing it changes no row."""
-    stored = (await db.execute(_HOLD, values)).first()
-    return None if stored is None else Reservation(**values)
+    return Reservation(**values) if await _HOLD.run(db, values) else None
 
 
 async def close(
@@ -171,8 +170,8 @@ async def close(
 ) -> Reservation | None:
     """Give a reservation another state if it is in `present`; None else. What is returned is a copy of the row."""
     values = {"which": order_id, "present": present.value, "wanted": wanted.value, "at": at}
-    row = (await db.execute(_CLOSE, values)).mappings().one_or_none()
-    return None if row is None else Reservation(**row)
+    rows = await _CLOSE.run(db, values)
+    return Reservation(**rows[0]) if rows else None
 
 
 async def last_revision(db: AsyncSession) -> int:

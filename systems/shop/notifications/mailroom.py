@@ -37,6 +37,7 @@ async def notify(db: AsyncSession, occasion: Occasion, fields: Mapping[str, Any]
         "title": title[:200],
         "body": body,
         "created_at": service.env.clock.utc(),
+        "read_at": None,
     }
     if await make(db, notification):
         on_commit(db, lambda: changes.notify(occasion.recipient))

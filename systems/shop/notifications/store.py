@@ -9,7 +9,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from hanse.db import UtcDateTime
+from hanse.db import Prepared, UtcDateTime
 
 
 class Base(DeclarativeBase):
@@ -45,14 +45,14 @@ class Notification(Base):
 
 
 _NOTIFICATIONS = metadata.tables["notifications"]
-_MAKE = (
+_MAKE = Prepared(
     sqlite.insert(_NOTIFICATIONS).on_conflict_do_nothing(index_elements=["dedupe"]).returning(_NOTIFICATIONS.c.number)
 )
 
 
 async def make(db: AsyncSession, notification: dict[str, Any]) -> bool:
     """Store a notification, its columns by name; False when it was made already."""
-    return (await db.execute(_MAKE, notification)).first() is not None
+    return bool(await _MAKE.run(db, notification))
 
 
 async def page_for(

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, bindpara
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from hanse.db import Json, UtcDateTime
+from hanse.db import Json, Prepared, UtcDateTime
 from shop.money import Money
 from shop.orders.domain import Line, OrderStatus
 
@@ -83,8 +83,8 @@ class TimelineEntry(Base):
 
 
 _ORDERS, _TIMELINE = metadata.tables["orders"], metadata.tables["timeline"]
-_ADD, _NOTE = insert(_ORDERS), insert(_TIMELINE)
-_MOVE = (
+_ADD, _NOTE = Prepared(insert(_ORDERS)), Prepared(insert(_TIMELINE))
+_MOVE = Prepared(
     update(_ORDERS)
     .where(
         _ORDERS.c.id == bindparam("which"),
@@ -94,19 +94,19 @@ _MOVE = (
     .values(status=bindparam("wanted"), reason="", updated_at=bindparam("at"))
     .returning(_ORDERS)
 )
-_SETTLE = update(_ORDERS).where(_ORDERS.c.id == bindparam("which")).values(settled=_ORDERS.c.intent == "")
+_SETTLE = Prepared(update(_ORDERS).where(_ORDERS.c.id == bindparam("which")).values(settled=_ORDERS.c.intent == ""))
 
 
 async def add(db: AsyncSession, values: dict[str, Any]) -> Order:
     """Store an order, its columns by name. What is returned is a copy: changing it changes no row."""
-    await db.execute(_ADD, values)
+    await _ADD.run(db, values)
     return Order(**values)
 
 
 async def note(db: AsyncSession, order: Order) -> None:
     """Write an order's present status into its timeline. Raises Conflict when it had that status before."""
     entry = {"order_id": order.id, "status": order.status, "reason": order.reason, "at": order.updated_at}
-    await db.execute(_NOTE, entry)
+    await _NOTE.run(db, entry)
 
 
 async def move(
@@ -117,13 +117,13 @@ async def move(
     What is returned is a copy of the row.
     """
     values = {"which": order_id, "present": present.value, "wanted": wanted.value, "unless": unless, "at": at}
-    row = (await db.execute(_MOVE, values)).mappings().one_or_none()
-    return None if row is None else Order(**row)
+    rows = await _MOVE.run(db, values)
+    return Order(**rows[0]) if rows else None
 
 
 async def settle(db: AsyncSession, order_id: str) -> None:
     """Nothing is under way for an order any more, unless somebody wants it undone."""
-    await db.execute(_SETTLE, {"which": order_id})
+    await _SETTLE.run(db, {"which": order_id})
 
 
 async def orders_of(db: AsyncSession, user_id: str, *, offset: int, limit: int) -> tuple[Sequence[Order], int]:

@@ -25,7 +25,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from hanse.db import UtcDateTime
+from hanse.db import Prepared, UtcDateTime
 from shop.money import Money
 from shop.payments.domain import PaymentState
 from shop.payments.ledger import Kind, postings
@@ -115,8 +115,10 @@ class LedgerPosting(Base):
 _PAYMENTS, _TRANSACTIONS, _POSTINGS = (
     metadata.tables[name] for name in ("payments", "ledger_transactions", "ledger_postings")
 )
-_BEGIN = sqlite.insert(_PAYMENTS).on_conflict_do_nothing(index_elements=["order_id"]).returning(_PAYMENTS.c.id)
-_MOVE = (
+_BEGIN = Prepared(
+    sqlite.insert(_PAYMENTS).on_conflict_do_nothing(index_elements=["order_id"]).returning(_PAYMENTS.c.id)
+)
+_MOVE = Prepared(
     update(_PAYMENTS)
     .where(
         or_(_PAYMENTS.c.id == bindparam("which"), _PAYMENTS.c.order_id == bindparam("which")),
@@ -129,13 +131,12 @@ _MOVE = (
     )
     .returning(_PAYMENTS)
 )
-_BOOK, _POST = insert(_TRANSACTIONS), insert(_POSTINGS)
+_BOOK, _POST = Prepared(insert(_TRANSACTIONS)), Prepared(insert(_POSTINGS))
 
 
 async def begin(db: AsyncSession, values: dict[str, Any]) -> Payment | None:
     """Store a payment, unless its order has one. What is returned is a copy: changing it changes no row."""
-    stored = (await db.execute(_BEGIN, values)).first()
-    return None if stored is None else Payment(**values)
+    return Payment(**values) if await _BEGIN.run(db, values) else None
 
 
 async def move(
@@ -154,8 +155,8 @@ async def move(
         reference: the provider's own id, when it is known now.
     """
     values = {"which": which, "present": present.value, "wanted": wanted.value, "at": at, "known": reference}
-    row = (await db.execute(_MOVE, values)).mappings().one_or_none()
-    return None if row is None else Payment(**row)
+    rows = await _MOVE.run(db, values)
+    return Payment(**rows[0]) if rows else None
 
 
 async def payment_of(db: AsyncSession, order_id: str) -> Payment | None:
@@ -180,10 +181,10 @@ async def book(db: AsyncSession, payment: Payment, kind: Kind, amount: int, *, a
     """
     booked = ":".join(filter(None, (payment.id, kind.value, key)))
     order = {"order_id": payment.order_id, "currency": payment.currency}
-    await db.execute(_BOOK, {"id": booked, "kind": kind.value, "at": at, **order})
+    await _BOOK.run(db, {"id": booked, "kind": kind.value, "at": at, **order})
     lines = enumerate(postings(kind, payment.provider, amount), start=1)
-    await db.execute(
-        _POST,
+    await _POST.run_all(
+        db,
         [
             {"transaction_id": booked, "number": no, "account": line.account, "amount": line.amount}
             for no, line in lines
