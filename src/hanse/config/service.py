@@ -58,6 +58,12 @@ class ServiceSettings(Settings):
     """The longest that requests in flight may take once the process was told to stop."""
     body_limit_bytes: int = Field(default=MEBIBYTE, ge=0)
 
+    load_shedding: bool = True
+    """Refuse requests with 503 that exceed what can be served without queueing for long."""
+    concurrency_minimum: int = Field(default=100, ge=1)
+    """So many requests at once are never too many. Lower it where one request computes for more than a few ms."""
+    concurrency_maximum: int = Field(default=5000, ge=1)
+
     @model_validator(mode="after")
     def _registry_follows_broker(self) -> Self:
         if not self.registry_url:

@@ -1,29 +1,32 @@
 """`Edge`: the one middleware. Everything that holds for each request is done here, in pure ASGI.
 
-Order: probes (not traced, not logged), then for each request: context, checks, the application, the answer to whatever
-error left it, and the record of how it went.
+Order: probes (not traced, not logged, never shed), then for each request: context, checks, a place or a refusal (load
+shedding), the application, the answer to whatever error left it, and the record of how it went.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import attach, detach
-from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
+from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from hanse.core import RequestContext, current
 from hanse.core.context import enter
 from hanse.service.exchange import Exchange
+from hanse.service.paths import Paths
 from hanse.service.problem import MEDIA_TYPE, Problem, problem_of
 
 if TYPE_CHECKING:
     from hanse.service.node import Node
     from hanse.service.service import Service
+    from hanse.service.shedding import Place
 
 _NO_STATUS_HANDLERS: Mapping[int, ExceptionHandler] = MappingProxyType({})
 _SERVICE_RESTARTS = 1012
 _INTERNAL_ERROR = 1011
+_TRY_AGAIN_LATER = 1013
 _NOT_STARTED = Problem(503, "unavailable", "The service has not started yet.", headers=((b"retry-after", b"1"),))
 
 
@@ -34,10 +37,14 @@ class Edge:
         app: routing and what users put in front of it.
         service: gives the running node.
         handlers: what users registered for their own exceptions; everything else becomes a problem here.
+        paths: tell which route a request is for.
     """
 
-    def __init__(self, app: ASGIApp, service: "Service[Any]", handlers: Mapping[Any, ExceptionHandler]) -> None:
+    def __init__(
+        self, app: ASGIApp, service: "Service[Any]", handlers: Mapping[Any, ExceptionHandler], paths: Paths
+    ) -> None:
         self._app = app
+        self._find = paths.route
         self._service = service
         self._handlers = (handlers, _NO_STATUS_HANDLERS)
 
@@ -67,7 +74,13 @@ class Edge:
         task = asyncio.current_task()
         node.in_flight[task] = exchange
         try:
-            await self._app(exchange.scope, exchange.begin(), exchange.send)
+            receive, gate = exchange.begin(), node.gate
+            if gate is not None:
+                exchange.place = gate.enter(exchange.scope, task, exchange.began, self._find)
+                if exchange.place is None:
+                    await exchange.answer(gate.refusal)
+                    return
+            await self._app(exchange.scope, receive, exchange.send)
             if not exchange.status:
                 raise RuntimeError("the handler returned without a response")
         except asyncio.CancelledError:
@@ -98,7 +111,7 @@ class Edge:
 
     async def _socket(self, node: "Node", scope: Scope, receive: Receive, send: Send) -> None:
         task = asyncio.current_task()
-        socket = _Socket(task)
+        socket = _Socket(task, send)
         headers = dict(scope["headers"])
         correlation_id = headers.get(b"x-correlation-id", b"").decode("latin-1") or node.env.ids.new("ws")
         before = current()
@@ -107,7 +120,12 @@ class Edge:
         try:
             if node.draining:
                 socket.end_early()
-            await self._app(scope, receive, send)
+            if node.gate is not None:
+                socket.place = node.gate.enter(scope, task, node.env.clock.monotonic(), self._find)
+                if socket.place is None:
+                    await send({"type": "websocket.close", "code": _TRY_AGAIN_LATER})
+                    return
+            await self._app(scope, receive, socket.send)
         except asyncio.CancelledError:
             if not socket.cut or task is None or task.uncancel():
                 raise
@@ -116,6 +134,7 @@ class Edge:
             node.log.error("websocket failed", path=scope["path"], exc_info=error)
             await send({"type": "websocket.close", "code": _INTERNAL_ERROR})
         finally:
+            socket.begun()
             node.done(task)
             enter(before)
 
@@ -125,9 +144,24 @@ class _Socket:
 
     streaming = True
 
-    def __init__(self, task: asyncio.Task[object] | None) -> None:
+    def __init__(self, task: asyncio.Task[object] | None, send: Send) -> None:
         self.cut = False
+        self.place: Place | None = None
+        """Held until it is accepted or refused."""
         self._task = task
+        self._send = send
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """What the application sends through."""
+        if self.place is not None:
+            self.begun()
+        return self._send(message)
+
+    def begun(self) -> None:
+        """Give the place back; the time until then says nothing about requests."""
+        if self.place is not None:
+            self.place.abandon()
+            self.place = None
 
     def end_early(self) -> None:
         if not self.cut and self._task is not None:

@@ -17,6 +17,7 @@ from hanse.telemetry.propagation import context_of, parse_baggage
 
 if TYPE_CHECKING:
     from hanse.service.node import Node
+    from hanse.service.shedding import Place
 
 _WANTED = frozenset(
     {
@@ -65,6 +66,7 @@ class Exchange:
         "node",
         "otel",
         "path",
+        "place",
         "remaining_s",
         "scope",
         "span",
@@ -87,6 +89,8 @@ class Exchange:
         """The response is a stream of events, which has no end of its own."""
         self.cut = False
         """The node has ended this exchange early."""
+        self.place: Place | None = None
+        """Held until the response begins."""
         self._chunked_bytes = 0
         self._receive = receive
         self._send = send
@@ -141,6 +145,9 @@ class Exchange:
         """What the application sends through."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self.place is not None:
+                self.place.leave(self.status)
+                self.place = None
             headers = [
                 *message.get("headers", ()),
                 (b"x-correlation-id", self.correlation_id.encode("latin-1")),
@@ -188,6 +195,9 @@ class Exchange:
 
     def record(self) -> None:
         """Tell metrics, trace and log how it went."""
+        if self.place is not None:
+            self.place.abandon()
+            self.place = None
         took_s = self.node.env.clock.monotonic() - self.began
         route, status, span, method = route_of(self.scope), self.status or 500, self.span, self.method
         attributes = span.attributes

@@ -21,6 +21,7 @@ from hanse.security import Passwords, TokenIssuer
 from hanse.service.consumer import Consumer
 from hanse.service.health import Check, probes
 from hanse.service.identity import Identity
+from hanse.service.shedding import Gate
 from hanse.telemetry import Logs, Metrics, Tracer
 from hanse.telemetry.metrics import HistogramValue
 
@@ -53,6 +54,8 @@ class Parts:
     issuer: TokenIssuer | None
     passwords: Passwords
     resilience: ResilienceRegistry
+    gate: Gate | None
+    """None: load is not shed."""
     transport: Transport
     registry: Registry
     database: Database | None
@@ -86,6 +89,7 @@ class Node:
         self.tracer = parts.tracer
         self.metrics = parts.metrics
         self.checks = parts.checks
+        self.gate = parts.gate
         self.began = parts.env.clock.monotonic()
         self.started = False
         self.draining = False

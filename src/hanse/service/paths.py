@@ -60,14 +60,7 @@ class Paths:
         self._built_for = -1
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        leaf: _Leaf | None = None
-        values: list[str] = []
-        if scope["type"] == "http" and not scope.get("root_path"):
-            if self._built_for != len(self._router.routes):
-                self._build()
-            path: str = scope["path"]
-            if not path.endswith("\n"):  # a regular expression's `$` also matches before a newline
-                leaf, values = self._find(scope["method"], path.split("/"))
+        leaf, values = self._lead(scope)
         if leaf is None or leaf.app is None:
             await self._router(scope, receive, send)
             return
@@ -78,6 +71,28 @@ class Paths:
         if leaf.context is not None:
             scope["fastapi"] = {"effective_route_context": leaf.context}
         await leaf.app(scope, receive, send)
+
+    def route(self, scope: Scope) -> BaseRoute | None:
+        """The route that takes this request, found without serving it; None when none does."""
+        leaf, _ = self._lead(scope)
+        if leaf is not None and leaf.app is not None:
+            return leaf.route
+        path, method = scope["path"].removeprefix(scope.get("root_path", "")), scope.get("method")
+        for context in iter_route_contexts(self._router.routes):
+            pattern, methods = getattr(context, "path_regex", None), context.methods
+            if pattern is not None and pattern.match(path) and (methods is None or method in methods):
+                return context.original_route
+        return None
+
+    def _lead(self, scope: Scope) -> tuple[_Leaf | None, list[str]]:
+        """What a request's path leads to, as far as the tree knows."""
+        if scope["type"] == "http" and not scope.get("root_path"):
+            if self._built_for != len(self._router.routes):
+                self._build()
+            path: str = scope["path"]
+            if not path.endswith("\n"):  # a regular expression's `$` also matches before a newline
+                return self._find(scope["method"], path.split("/"))
+        return None, []
 
     def _find(self, method: str, segments: Sequence[str]) -> tuple[_Leaf | None, list[str]]:
         """The route that comes first among those that take this path and method, with the values of its parameters."""

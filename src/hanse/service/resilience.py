@@ -15,6 +15,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 
+from hanse.resilience import Priority
 from hanse.service.access import guards
 from hanse.service.dependencies import node_of
 from hanse.service.routes import ServiceRoute
@@ -46,7 +47,7 @@ class Force(BaseModel):
 
 
 def resilience_routes() -> APIRouter:
-    """The three routes; not part of the service's OpenAPI document."""
+    """The three routes, which are never shed; not part of the service's OpenAPI document."""
     router = APIRouter(route_class=ServiceRoute, include_in_schema=False)
     admin = guards(auth=True, scope=None, role=ADMIN, internal=False)
 
@@ -69,6 +70,9 @@ def resilience_routes() -> APIRouter:
     router.add_api_route(PATH, show, methods=["GET"])
     router.add_api_route(f"{PATH}/reset", reset, methods=["POST"], dependencies=admin)
     router.add_api_route(f"{PATH}/force", force, methods=["POST"], dependencies=admin)
+    for route in router.routes:
+        assert isinstance(route, ServiceRoute)
+        route.priority = Priority.CRITICAL
     return router
 
 

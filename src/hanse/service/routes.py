@@ -13,9 +13,11 @@ from starlette.responses import Response
 
 from hanse.core.errors import ConfigurationError, InvalidInput
 from hanse.durable import Answered, StoredResponse
+from hanse.resilience import Priority
 from hanse.service.access import guards
 from hanse.service.dependencies import caller, maybe_user, node_of, session
 from hanse.service.exchange import route_of
+from hanse.service.shedding import route_priority
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -41,6 +43,9 @@ def _strict(request: Request) -> JsonRequest:
 
 class ServiceRoute(APIRoute):
     """A route of a `Service`."""
+
+    priority: Priority = Priority.NORMAL
+    """Its class when load is shed."""
 
     def get_route_handler(self) -> Handle:
         handle = super().get_route_handler()
@@ -113,12 +118,14 @@ def _kept(response: Response, scope: str) -> StoredResponse:
 
 
 class Routes:
-    """The decorators of `Service` and `Router`: FastAPI's, with five more options.
+    """The decorators of `Service` and `Router`: FastAPI's, with six more options.
 
     idempotent: answer a repeated `Idempotency-Key` with the first answer; for methods that change something.
     auth: a signed-in user is needed (401).
     scope, role: that user must have it (403).
     internal: only services of the system may call it (401, 403); never route it through a gateway.
+    priority: what is refused first when there are too many requests: "low", "normal" (default), "high"; "critical" is
+        never refused, for administration and other probes.
     Everything else is FastAPI's own (`status_code`, `response_model`, `tags`, …).
     """
 
@@ -142,9 +149,11 @@ class Routes:
         before = guards(auth=auth, scope=scope, role=role, internal=internal)
         dependencies = [*before, *(options.pop("dependencies", None) or ())]
         kind = IdempotentRoute if idempotent else ServiceRoute
+        priority = route_priority(options.pop("priority", "normal"), path)
 
         def add(endpoint: Endpoint) -> Endpoint:
-            self._target().add_api_route(
+            target = self._target()
+            target.add_api_route(
                 path,
                 endpoint,
                 methods=list(methods),
@@ -152,6 +161,9 @@ class Routes:
                 route_class_override=kind,
                 **options,
             )
+            route = target.routes[-1]
+            assert isinstance(route, ServiceRoute)
+            route.priority = priority
             return endpoint
 
         return add

@@ -283,11 +283,12 @@ class Service(Routes, FastAPI, Generic[S]):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Starlette's hook: `Edge` around users' middleware around the router, and nothing else."""
-        app: ASGIApp = AsyncExitStackMiddleware(Paths(self.router))
+        paths = Paths(self.router)
+        app: ASGIApp = AsyncExitStackMiddleware(paths)
         for middleware, args, kwargs in reversed(self.user_middleware):
             app = middleware(app, *args, **kwargs)
         kept = {kind: handler for kind, handler in self.exception_handlers.items() if handler not in _REPLACED}
-        return Edge(app, self, kept)
+        return Edge(app, self, kept, paths)
 
     def _target(self) -> APIRouter:
         return self.router

@@ -31,6 +31,7 @@ from hanse.service.identity import Identity
 from hanse.service.node import Node, Parts
 from hanse.service.routes import IdempotentRoute
 from hanse.service.service import Service
+from hanse.service.shedding import Gate
 from hanse.telemetry import Logs, Metrics, NoSink, OtlpHttpSink, Span, SpanSink, Tracer, parse_traceparent, traceparent
 
 
@@ -77,6 +78,9 @@ def build(
     resilience = ResilienceRegistry(env)
     for client in clients.values():
         resilience.add_source(client.patterns)
+    gate = Gate(env, settings, metrics, identity) if settings.load_shedding else None
+    if gate is not None:
+        resilience.add(gate.limit)
     _watch_transport(transport, logs, metrics)
     components = [exporter, database, transport, durable, registry, sender, *clients.values()]
     parts = Parts(
@@ -89,6 +93,7 @@ def build(
         issuer=_issuer(settings, env),
         passwords=Passwords(env),
         resilience=resilience,
+        gate=gate,
         transport=transport,
         registry=registry,
         database=database,

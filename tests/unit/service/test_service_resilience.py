@@ -143,7 +143,8 @@ async def test_it_lists_clients_and_what_the_service_adds(tmp_path: Path) -> Non
         told = (await scened.call("GET", "/resilience")).json()
         assert (told["service"], told["instance"][:7]) == ("orders", "orders-")
         assert [(pattern["kind"], pattern["name"]) for pattern in told["patterns"]] == [
-            ("breaker", "stock/a"), ("bulkhead", "reports"), ("bulkhead", "stock"), ("retry", "stock"),
+            ("adaptive", "requests"), ("breaker", "stock/a"), ("bulkhead", "reports"), ("bulkhead", "stock"),
+            ("retry", "stock"),
         ]  # fmt: skip
         assert "/resilience" not in scened.service.openapi()["paths"]
 
