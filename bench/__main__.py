@@ -15,6 +15,7 @@ BENCHMARKS = {
     "B10": ("bench.start_shop", "`hanse up` of the whole shop against one uvicorn per service"),
     "B11": ("bench.reload", "edit a handler until the new code answers, against uvicorn --reload"),
     "B12": ("bench.orders", "orders per second through gateway, saga, payment, inventory, events, notification"),
+    "B13": ("bench.shedding", "goodput at five times the capacity as a share of the peak, with and without shedding"),
 }
 
 
