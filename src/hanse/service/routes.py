@@ -1,6 +1,7 @@
 """`Router` and the route classes: FastAPI's, with what Hanse adds to a route."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
@@ -117,7 +118,7 @@ def _kept(response: Response, scope: str) -> StoredResponse:
     return StoredResponse(response.status_code, body, headers)
 
 
-class Routes:
+class Routes(ABC):
     """The decorators of `Service` and `Router`: FastAPI's, with six more options.
 
     idempotent: answer a repeated `Idempotency-Key` with the first answer; for methods that change something.
@@ -129,8 +130,9 @@ class Routes:
     Everything else is FastAPI's own (`status_code`, `response_model`, `tags`, …).
     """
 
+    @abstractmethod
     def _target(self) -> APIRouter:
-        raise NotImplementedError
+        """Where routes are added."""
 
     def _add(
         self,
