@@ -1,8 +1,10 @@
 """`Console`: what `hanse up` shows while it starts and while it runs."""
 
 import asyncio
+import os
 import sys
 from collections import deque
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any, TextIO
 
@@ -81,7 +83,8 @@ class Console(Witness):
                 while self._writer is not None:
                     await asyncio.wait([self._writer])
         except TimeoutError:
-            return
+            return  # a reader that does not read
+        self._write()
 
     def _progress(self) -> None:
         """`starting nats ✓ envoy … users ✓`, on one line that is written over; on a terminal only."""
@@ -119,8 +122,13 @@ class Console(Witness):
         try:
             sys.stdout.write("\n".join(lines) + "\n" if lines else "")
             sys.stdout.flush()
-        except (BrokenPipeError, ValueError):
-            return  # whoever read has gone; the system runs on, and its logs are in the files
+        except BrokenPipeError:
+            # Whoever read has gone; the system runs on, and its logs are in the files. What is still buffered must go
+            # nowhere, else the interpreter fails on it at the end (https://docs.python.org/3/library/signal.html).
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        except ValueError:
+            return  # stdout is closed
 
 
 def progress(parts: dict[str, str], columns: int, *, colour: bool) -> str:

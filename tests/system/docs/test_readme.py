@@ -41,5 +41,5 @@ def test_the_first_service_runs_and_answers_as_the_page_says(tmp_path: Path) -> 
                 assert response.status == 200
     finally:
         up.send_signal(signal.SIGINT)
-        up.stdout.close() if up.stdout else None
-        assert up.wait(20) == 0
+        up.communicate(timeout=20)
+    assert up.returncode == 0
