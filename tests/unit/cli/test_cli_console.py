@@ -1,6 +1,7 @@
 """What `hanse up` shows: a progress line that fits, and JSON lines alone where nobody looks."""
 
 import json
+import os
 
 import pytest
 
@@ -40,19 +41,14 @@ async def test_records_away_from_a_terminal_are_json_lines(capsys: pytest.Captur
 
 
 async def test_a_reader_who_has_gone_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Closed:
-        def write(self, text: str) -> int:
-            raise BrokenPipeError
-
-        def flush(self) -> None:
-            raise BrokenPipeError
-
-        def isatty(self) -> bool:
-            return False
-
-    monkeypatch.setattr("sys.stdout", Closed())
-    env = Env.build("store")
-    console = Console(env, ["orders"], as_json=False)
-    console.hear(Record("orders", b"plain", ""))
-    await console.finish()
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        env = Env.build("store")
+        console = Console(env, ["orders"], as_json=False)
+        for _ in range(2):
+            console.hear(Record("orders", b"plain", ""))
+        await console.finish()
+        stdout.flush()  # as the interpreter does at its end
     await env.scope.close()
